@@ -1,0 +1,1 @@
+"""Files to digests: walk, hash, manifest, cache."""

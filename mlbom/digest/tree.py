@@ -1,0 +1,91 @@
+"""Walk a directory tree in bytewise path order without ever following a link."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class EntryKind(StrEnum):
+    """What a directory entry is. Only files have bytes that a walk may open."""
+
+    FILE = "file"
+    LINK = "link"
+    SPECIAL = "special"
+    SKIPPED = "skipped"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a walked tree.
+
+    Args:
+        path: POSIX path relative to the root; bytes that are not UTF-8 are surrogate-escaped.
+        kind: file, link, special (device, pipe, socket), skipped (on the ignore list) or unreadable.
+        nbytes: size of a file in bytes, else 0.
+        target: the text of a link, else empty.
+    """
+
+    path: str
+    kind: EntryKind
+    nbytes: int = 0
+    target: str = ""
+
+
+def walk(root: Path, ignored: Callable[[str], bool] = lambda _path: False) -> Iterator[Entry]:
+    """Yield every entry that is not a directory, in bytewise order of the POSIX path.
+
+    Directories sort as if their name ended in `/`, which makes a depth-first walk come out in
+    global path order. Memory grows with the largest directory, not with the tree.
+
+    Args:
+        root: the directory to walk.
+        ignored: decides by root-relative path; what is ignored is yielded once as `SKIPPED`.
+    """
+    pending = _listing(os.fspath(root), "")
+    stack = [pending]
+    while stack:
+        item = next(stack[-1], None)
+        if item is None:
+            stack.pop()
+            continue
+        path, entry = item
+        if entry is None:
+            yield Entry(path, EntryKind.UNREADABLE)
+        elif ignored(path):
+            yield Entry(path, EntryKind.SKIPPED)
+        elif entry.is_dir(follow_symlinks=False):
+            stack.append(_listing(entry.path, path + "/"))
+        else:
+            yield _entry(path, entry)
+
+
+def _listing(directory: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str] | None]]:
+    try:
+        with os.scandir(directory) as found:
+            entries = sorted(found, key=_order)
+    except OSError:
+        yield prefix.rstrip("/"), None
+        return
+    for entry in entries:
+        yield prefix + entry.name, entry
+
+
+def _order(entry: os.DirEntry[str]) -> bytes:
+    name = os.fsencode(entry.name)
+    return name + b"/" if entry.is_dir(follow_symlinks=False) else name
+
+
+def _entry(path: str, entry: os.DirEntry[str]) -> Entry:
+    try:
+        if entry.is_symlink():
+            return Entry(path, EntryKind.LINK, target=os.readlink(entry.path))
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return Entry(path, EntryKind.UNREADABLE)
+    if stat.S_ISREG(status.st_mode):
+        return Entry(path, EntryKind.FILE, status.st_size)
+    return Entry(path, EntryKind.SPECIAL)

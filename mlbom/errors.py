@@ -1,0 +1,256 @@
+"""The exception tree: every failure of mlbom itself has a code, a hint and an exit status.
+
+The docstring of a class is its `mlbom explain` page. What is wrong with the inspected subject is
+never an exception: it is a `Finding` or a `Gap` (see `mlbom.evidence`).
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitStatus(IntEnum):
+    """Exit codes of the command line; several causes are combined by `worst`."""
+
+    DONE = 0
+    FINDINGS = 1
+    USAGE = 2
+    UNTRUSTED = 3
+    INCOMPLETE = 4
+    ENVIRONMENT = 5
+    REFUSED = 6
+    INTERRUPTED = 130
+
+
+_PRECEDENCE = (130, 2, 6, 5, 3, 4, 1, 0)
+
+
+def worst(statuses: Sequence[ExitStatus]) -> ExitStatus:
+    """Return the status that wins when several causes are present (130 > 2 > 6 > 5 > 3 > 4 > 1)."""
+    return min(statuses, key=_PRECEDENCE.index, default=ExitStatus.DONE)
+
+
+class MlbomError(Exception):
+    """mlbom could not do its work.
+
+    Args:
+        message: one line, without a final full stop, that names the thing concerned.
+        looked: the places where mlbom looked, in order.
+        hint: what the user can do; the class's own hint when empty.
+    """
+
+    code: ClassVar[str] = "E0000"
+    status: ClassVar[ExitStatus] = ExitStatus.ENVIRONMENT
+    hint: str = ""
+
+    def __init__(self, message: str, *, looked: Sequence[str] = (), hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.looked = tuple(looked)
+        self.hint = hint or type(self).hint
+
+
+class UsageError(MlbomError):
+    """The command line asks for something that mlbom cannot do as it was asked.
+
+    Read the message: it names the argument. `mlbom COMMAND --help` lists what is accepted.
+    """
+
+    code = "E0100"
+    status = ExitStatus.USAGE
+    hint = "mlbom --help lists the commands and their options"
+
+
+class PathNotFoundError(UsageError):
+    """A path given on the command line or in the configuration does not exist.
+
+    Paths are taken relative to the working directory (on the command line) or to the file that
+    names them (in the configuration).
+    """
+
+    code = "E0101"
+    hint = "check the spelling, or give an absolute path"
+
+
+class SeveralModelsError(UsageError):
+    """PATH holds several models, and one release describes one model.
+
+    Choose one with `--model NAME`, or make one output directory for each with `--all`.
+    """
+
+    code = "E0102"
+
+
+class NoWeightsError(UsageError):
+    """No model weights were found, so there is nothing to make a statement about.
+
+    mlbom looks for model directories (weights beside config.json, modules.json, ...), sharded
+    indexes and single weight files. Name files that it does not recognise with `--weights`.
+    """
+
+    code = "E0103"
+    hint = "mlbom generate --weights FILE names the weights yourself"
+
+
+class ConfigurationError(UsageError):
+    """A setting is unknown or has the wrong type.
+
+    Settings come from flags, MLBOM_* variables, mlbom.toml and [tool.mlbom] in pyproject.toml, in
+    that order. An unknown key is an error, because a misspelled setting would silently not apply.
+    """
+
+    code = "E0104"
+    hint = "mlbom config --show-origin prints every setting and where it came from"
+
+
+class KeyChoiceError(UsageError):
+    """Under CI mlbom does not make a key by itself: choose how the release is signed.
+
+    A key made on a CI machine would be lost with it, and nobody could verify the release.
+    """
+
+    code = "E0106"
+    hint = "--key URI signs with your key, --no-sign signs nothing"
+
+
+class NoTrustedKeyError(UsageError):
+    """`mlbom verify` was given no key, and this user has no default key either.
+
+    A key that lies beside the model is shown but never trusted: whoever can change the model can
+    change that key. Get the publisher's public key by another way.
+    """
+
+    code = "E0107"
+    hint = "mlbom verify DIR --key PUBLISHER.pub"
+
+
+class InspectedPythonError(UsageError):
+    """The interpreter named by --python cannot be read as an environment.
+
+    mlbom reads the environment's files and never starts its interpreter, so it needs the real
+    executable inside a virtual environment or installation, not a launcher script.
+    """
+
+    code = "E0108"
+    hint = "name the real binary, for example .venv/bin/python"
+
+
+class UnreadableError(MlbomError):
+    """Bytes that mlbom needs were there but could not be read or parsed.
+
+    Unknown is never shown as clean: the command ends with 4 unless `--allow-incomplete` is given.
+    """
+
+    code = "E0200"
+    status = ExitStatus.INCOMPLETE
+
+
+class MalformedError(UnreadableError):
+    """A file does not have the format that its name or its first bytes announce.
+
+    Nothing of it was executed, and nothing was guessed from the rest of it.
+    """
+
+    code = "E0201"
+
+
+class LimitError(UnreadableError):
+    """A file asks for more memory, depth or entries than a reader allows.
+
+    Limits protect the machine from files made to exhaust it. The message names the limit.
+    """
+
+    code = "E0202"
+
+
+class ChangedWhileReadingError(UnreadableError):
+    """A file changed while it was being hashed, twice in a row.
+
+    A digest taken from bytes of two moments would describe a file that never existed.
+    """
+
+    code = "E0203"
+    hint = "wait until the writer of this file has ended, then run again"
+
+
+class FileNameError(UnreadableError):
+    """A file of the model tree has a name that cannot be written in a statement.
+
+    Names in statements are Unicode text; this name is not valid UTF-8 or holds a control character.
+    """
+
+    code = "E0204"
+    hint = "rename the file, or leave it out with --exclude"
+
+
+class OutputError(MlbomError):
+    """The result could not be written. The previous output is untouched.
+
+    The output directory is exchanged as a whole at the very end: until then nothing of it changes.
+    """
+
+    code = "E0501"
+
+
+class LockedError(MlbomError):
+    """Another mlbom is writing in this project.
+
+    Two runs at once would mix their outputs, so the second one stops.
+    """
+
+    code = "E0502"
+    hint = "wait for the other run to end"
+
+
+class InvalidBomError(MlbomError):
+    """The BOM that mlbom made did not pass validation, so nothing was written.
+
+    This is a defect of mlbom. Please report the message together with the kind of project.
+    """
+
+    code = "E0503"
+    hint = "please report this: mlbom never writes a BOM that is not valid"
+
+
+class SigningError(MlbomError):
+    """The signer could not sign: nothing was published.
+
+    The key could not be read, has a type that mlbom does not know, or its device did not answer.
+    """
+
+    code = "E0504"
+
+
+class RefusedError(MlbomError):
+    """mlbom refuses to go on, because going on would do harm."""
+
+    code = "E0600"
+    status = ExitStatus.REFUSED
+
+
+class SecretLeakError(RefusedError):
+    """A secret, or something shaped like one, would be published.
+
+    Descriptive text is redacted when it is read. This one sits where nothing may be rewritten (a
+    path, a name, a digest), so the release stops. Rename or remove it, or exclude the file.
+    """
+
+    code = "E0601"
+    hint = "remove the secret and revoke it, or leave the file out with --exclude"
+
+
+class UnsafeKeyFileError(RefusedError):
+    """A private key is readable by others, or lies inside the repository.
+
+    Whoever can read the key can sign in your name; a key inside a repository is committed one day.
+    """
+
+    code = "E0602"
+    hint = "chmod 600 KEY, and keep it outside the repository"
+
+
+def all_errors(root: type[MlbomError] = MlbomError) -> Iterator[type[MlbomError]]:
+    """Yield every error class, parents before children."""
+    yield root
+    for child in root.__subclasses__():
+        yield from all_errors(child)

@@ -1,0 +1,1 @@
+"""Bounded readers of untrusted bytes: nothing that they read is ever executed."""

@@ -1,0 +1,1 @@
+"""Renderers: evidence graph to bytes, pure functions."""

@@ -1,0 +1,1 @@
+"""Signers: a key URI and bytes become a signed bundle."""

@@ -1,0 +1,1 @@
+"""Verification: bytes from strangers and keys from the caller become a verdict."""
