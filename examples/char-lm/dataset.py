@@ -17,7 +17,10 @@ class Vocabulary:
         """Index the characters in the order given.
 
         Args:
-            characters: Distinct characters; UNKNOWN, which must be the first, stands for all others.
+            characters: Distinct characters. The first must be UNKNOWN, which stands for all others.
+
+        Raises:
+            ValueError: If the first character is another.
         """
         if characters[0] != UNKNOWN:
             raise ValueError("the first character of a vocabulary must be the unknown character")
@@ -51,6 +54,9 @@ class TextWindows(Dataset[tuple[Tensor, Tensor]]):
         Args:
             tokens: The encoded text, of shape (length,).
             context: Characters in a window.
+
+        Raises:
+            ValueError: If the text is too short for a single window.
         """
         if len(tokens) <= context:
             raise ValueError(f"a text of {len(tokens)} characters has no window of {context}")

@@ -17,7 +17,6 @@ class ModelConfig:
         width: Size of the residual stream.
         layers: Number of transformer blocks.
         heads: Attention heads in each block; divides width.
-        dropout: Probability of dropping a value, while training.
     """
 
     vocab_size: int
@@ -25,7 +24,6 @@ class ModelConfig:
     width: int
     layers: int
     heads: int
-    dropout: float
 
 
 class Attention(nn.Module):
@@ -35,7 +33,6 @@ class Attention(nn.Module):
         """Create the projections."""
         super().__init__()
         self.heads = config.heads
-        self.dropout = config.dropout
         self.qkv = nn.Linear(config.width, 3 * config.width)
         self.out = nn.Linear(config.width, config.width)
 
@@ -44,10 +41,7 @@ class Attention(nn.Module):
         batch, time, width = x.shape
         qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, dropout_p=dropout, is_causal=True
-        )
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
 
 
@@ -65,12 +59,11 @@ class Block(nn.Module):
             nn.GELU(),
             nn.Linear(4 * config.width, config.width),
         )
-        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add what both halves have to say to the residual stream."""
-        x = x + self.dropout(self.attention(self.norm_attention(x)))
-        return x + self.dropout(self.mlp(self.norm_mlp(x)))
+        x = x + self.attention(self.norm_attention(x))
+        return x + self.mlp(self.norm_mlp(x))
 
 
 class CharLM(nn.Module):
@@ -86,7 +79,6 @@ class CharLM(nn.Module):
         self.config = config
         self.character = nn.Embedding(config.vocab_size, config.width)
         self.position = nn.Embedding(config.context, config.width)
-        self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.apply(self._initialise)
@@ -109,7 +101,7 @@ class CharLM(nn.Module):
             Logits of shape (batch, time, vocab_size).
         """
         positions = torch.arange(tokens.shape[1], device=tokens.device)
-        x = self.dropout(self.character(tokens) + self.position(positions))
+        x = self.character(tokens) + self.position(positions)
         for block in self.blocks:
             x = block(x)
         # The output layer shares its weights with the character embedding.

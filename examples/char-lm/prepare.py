@@ -1,7 +1,6 @@
 """Data step: turn data/raw/*.txt into a training text, a validation text and a vocabulary."""
 
 import argparse
-import hashlib
 import json
 import unicodedata
 from pathlib import Path
@@ -11,7 +10,15 @@ import yaml
 
 from dataset import UNKNOWN
 
-TYPOGRAPHY = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "—": "-", "–": "-"})
+TYPOGRAPHY = str.maketrans(
+    {
+        "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+        "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+        "\N{LEFT SINGLE QUOTATION MARK}": "'",
+        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+        "\N{EM DASH}": "-",
+    }
+)
 
 
 def normalise(paragraph: str) -> str:
@@ -27,56 +34,39 @@ def normalise(paragraph: str) -> str:
     return " ".join(text.split())
 
 
-def read_paragraphs(folder: Path) -> list[str]:
-    """Read the normalised paragraphs of every text in a folder, in order of file name.
+def read_passages(path: Path, min_chars: int) -> list[str]:
+    """Cut a text into passages: runs of whole paragraphs with blank lines between them.
+
+    Passages, and not paragraphs, are what the split hands out: a paragraph of a dialogue is often
+    a few words long, and a validation text made of those would be a heap of loose replies.
 
     Args:
-        folder: Folder that holds the raw ``*.txt`` files.
+        path: A UTF-8 text in which blank lines separate the paragraphs.
+        min_chars: Length at which a passage is complete; the last one may be shorter.
 
     Returns:
-        The paragraphs; blank lines separate them in the files.
-
-    Raises:
-        FileNotFoundError: If the folder holds no text.
+        The normalised passages, in order.
     """
-    paragraphs = []
-    for path in sorted(folder.glob("*.txt")):
-        blocks = path.read_text(encoding="utf-8").split("\n\n")
-        paragraphs += [normalised for block in blocks if (normalised := normalise(block))]
-    if not paragraphs:
-        raise FileNotFoundError(f"no text in {folder}/*.txt")
-    return paragraphs
+    passages, current = [], ""
+    for paragraph in path.read_text(encoding="utf-8").split("\n\n"):
+        current = f"{current}\n\n{normalise(paragraph)}".strip()
+        if len(current) >= min_chars:
+            passages.append(current)
+            current = ""
+    return [*passages, current] if current else passages
 
 
-def is_held_out(paragraph: str, fraction: float) -> bool:
-    """Decide by a hash of its content whether a paragraph belongs to the validation text.
-
-    No random state is involved: a paragraph keeps its side when others are added, and two equal
-    paragraphs can never end up on different sides.
-
-    Args:
-        paragraph: A normalised paragraph.
-        fraction: Expected share of held-out paragraphs, between 0 and 1.
-
-    Returns:
-        True for validation, False for training.
-    """
-    digest = hashlib.sha256(paragraph.encode("utf-8")).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
-
-
-def write_text(path: Path, paragraphs: list[str]) -> str:
-    """Write paragraphs with a blank line between them.
+def write_text(path: Path, passages: list[str]) -> str:
+    """Write passages with a blank line between them.
 
     Args:
         path: File to write.
-        paragraphs: Paragraphs in order.
+        passages: Passages in order.
 
     Returns:
         The text as written.
     """
-    text = "\n\n".join(paragraphs) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n\n".join(passages) + "\n"
     path.write_text(text, encoding="utf-8", newline="\n")
     return text
 
@@ -87,10 +77,17 @@ def prepare(root: Path, data: dict[str, Any]) -> None:
     Args:
         root: Folder that the paths are relative to.
         data: The ``data`` section of the configuration.
+
+    Raises:
+        FileNotFoundError: If there is no raw text.
     """
-    paragraphs = read_paragraphs(root / data["raw"])
-    held_out = [p for p in paragraphs if is_held_out(p, data["valid_fraction"])]
-    kept = [p for p in paragraphs if not is_held_out(p, data["valid_fraction"])]
+    paths = sorted((root / data["raw"]).glob("*.txt"))
+    if not paths:
+        raise FileNotFoundError(f"no text in {data['raw']}/*.txt")
+    passages = [p for path in paths for p in read_passages(path, data["passage_chars"])]
+    every = data["hold_out_every"]
+    held_out = passages[every - 1 :: every]
+    kept = [p for i, p in enumerate(passages, start=1) if i % every]
 
     train = write_text(root / data["train"], kept)
     valid = write_text(root / data["valid"], held_out)
@@ -98,9 +95,10 @@ def prepare(root: Path, data: dict[str, Any]) -> None:
     vocab_json = json.dumps({"characters": vocabulary}, indent=1) + "\n"
     (root / data["vocab"]).write_text(vocab_json, encoding="utf-8", newline="\n")
 
-    print(f"train  {len(kept):4d} paragraphs  {len(train):6d} characters")
-    print(f"valid  {len(held_out):4d} paragraphs  {len(valid):6d} characters")
-    print(f"vocab  {len(vocabulary):4d} characters  unseen in valid: {set(valid) - set(train)}")
+    unknown = sum(character not in vocabulary for character in valid)
+    print(f"train  {len(kept):3d} passages  {len(train):6d} characters")
+    print(f"valid  {len(held_out):3d} passages  {len(valid):6d} characters, {unknown} unknown")
+    print(f"vocab  {len(vocabulary):3d} characters")
 
 
 def main() -> None:

@@ -148,6 +148,24 @@ def save_weights(model: CharLM, path: Path, seed: int, steps: int) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(model.state_dict(), path, metadata=metadata)
+    sort_metadata(path)
+
+
+def sort_metadata(path: Path) -> None:
+    """Put the metadata of a safetensors file in order of key.
+
+    The library writes it in the order of a hash map, which differs from process to process: without
+    this, equal weights would still make unequal files.
+
+    Args:
+        path: The file, rewritten in place.
+    """
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    ordered = json.dumps(header, separators=(",", ":")).encode("utf-8").ljust(end - 8)
+    path.write_bytes(content[:8] + ordered + content[end:])
 
 
 def train(root: Path, config: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -170,8 +188,8 @@ def train(root: Path, config: dict[str, Any], out: Path) -> dict[str, Any]:
 
     model = CharLM(ModelConfig(vocab_size=len(vocabulary), **config["model"]))
     print(f"{model.parameter_count()} parameters, {len(train_tokens)} training characters")
-    fit(model, make_loader(train_tokens, model.config.context, options, generator),
-        valid_tokens, options)
+    loader = make_loader(train_tokens, model.config.context, options, generator)
+    fit(model, loader, valid_tokens, options)
     save_weights(model, out / "weights" / "char-lm.safetensors", config["seed"], options["steps"])
 
     train_loss = score_characters(model, train_tokens)[0].mean().item()

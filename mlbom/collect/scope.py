@@ -87,21 +87,36 @@ class Scope:
             UnreadableError: missing, a link, no regular file, or not readable.
             LimitError: larger than the limit.
         """
-        try:
-            descriptor = open_regular(self.path / path)
-            with os.fdopen(descriptor, "rb") as stream:
-                data = stream.read(limit + 1)
-        except OSError as error:
-            message = f"cannot read {path}: {error.strerror or error}"
-            raise UnreadableError(message) from error
-        if len(data) > limit:
-            message = f"{path} is larger than {limit} bytes, the limit for a document"
-            raise LimitError(message)
-        return data
+        return read_below(self.path, path, limit)
 
     def read_text(self, path: str, limit: int = DOCUMENT_LIMIT) -> str:
         """Return the content of a UTF-8 text file below PATH; wrong bytes become U+FFFD."""
         return self.read_bytes(path, limit).decode("utf-8-sig", errors="replace")
+
+
+def read_below(root: Path, path: str, limit: int) -> bytes:
+    """Return the content of a regular file below a directory.
+
+    Args:
+        root: the directory.
+        path: POSIX path relative to it.
+        limit: most bytes accepted.
+
+    Raises:
+        UnreadableError: missing, a link, no regular file, or not readable.
+        LimitError: larger than the limit.
+    """
+    try:
+        descriptor = open_regular(root / path)
+        with os.fdopen(descriptor, "rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror or error}"
+        raise UnreadableError(message) from error
+    if len(data) > limit:
+        message = f"{path} is larger than {limit} bytes, the limit for a document"
+        raise LimitError(message)
+    return data
 
 
 @dataclass(frozen=True, slots=True)

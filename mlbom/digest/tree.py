@@ -1,6 +1,8 @@
 """Walk a directory tree in bytewise path order without ever following a link."""
 
 import os
+import posixpath
+import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +35,40 @@ class Entry:
     kind: EntryKind
     nbytes: int = 0
     target: str = ""
+
+    @property
+    def location(self) -> str:
+        """Return the path to open, relative to the root: the blob for a file of a hub cache."""
+        if not self.target:
+            return self.path
+        return posixpath.normpath(posixpath.join(posixpath.dirname(self.path), self.target))
+
+
+_HUB_SNAPSHOT = re.compile(r"(models|datasets)--(.+)/snapshots/([0-9a-f]{40})")
+
+
+def hub_snapshot(root: Path) -> tuple[str, str] | None:
+    """Return (repository id, commit) when a directory is a snapshot of a Hugging Face cache.
+
+    There every file is a link `../../blobs/DIGEST`, the one kind of link that leads out of a root
+    and is still followed.
+    """
+    match = _HUB_SNAPSHOT.fullmatch("/".join(root.parts[-3:]))
+    return (match[2].replace("--", "/"), match[3]) if match else None
+
+
+def walk_files(root: Path, ignored: Callable[[str], bool] = lambda _path: False) -> Iterator[Entry]:
+    """Walk as `walk` does, with the links of a hub cache snapshot shown as the files they mean."""
+    in_hub_cache = hub_snapshot(root) is not None
+    blobs = os.path.normpath(root / "../../blobs")
+    for entry in walk(root, ignored):
+        if in_hub_cache and entry.kind is EntryKind.LINK:
+            location = os.path.normpath(root / entry.location)
+            if os.path.dirname(location) == blobs and os.path.isfile(location):
+                size = os.lstat(location).st_size
+                yield Entry(entry.path, EntryKind.FILE, size, entry.target)
+                continue
+        yield entry
 
 
 def walk(root: Path, ignored: Callable[[str], bool] = lambda _path: False) -> Iterator[Entry]:

@@ -1,0 +1,217 @@
+"""Model cards: Hugging Face front matter and body (README.md), and modelcard.yaml."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlbom.collect.hub import read_model_file
+from mlbom.collect.licences import licence_expression
+from mlbom.collect.scope import Scope, Witness, first_lines, texts
+from mlbom.errors import UnreadableError
+from mlbom.evidence.nodes import Dataset, Metric, Model
+from mlbom.evidence.observation import Gap, Observation
+from mlbom.formats.strict_yaml import parse_yaml
+
+_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
+_HUB_DATASET = "https://huggingface.co/datasets/"
+
+
+class CardsCollector:
+    """Reads what the people who made the model say about it."""
+
+    name = "cards"
+
+    def collect(self, scope: Scope) -> Iterator[Observation | Gap]:
+        """Yield the facts of README.md's front matter and of modelcard.yaml."""
+        witness = Witness(self.name)
+        subject = f"model:{scope.model.root}"
+        if any(e.path == "README.md" for e in scope.model.files):
+            path = scope.in_model("README.md")
+            text = read_model_file(scope, "README.md").decode("utf-8-sig", errors="replace")
+            yield from _hugging_face_card(subject, text, witness.at(path))
+        elif scope.has_file("README.md"):
+            text = scope.read_text("README.md")
+            yield from _hugging_face_card(subject, text, witness.at("README.md"))
+        for path in dict.fromkeys((scope.in_model("modelcard.yaml"), "modelcard.yaml")):
+            if scope.has_file(path):
+                yield from _team_card(subject, scope.read_bytes(path), witness.at(path))
+                return
+
+
+def split_front_matter(text: str) -> tuple[str, str]:
+    """Return (YAML front matter, body) of a Markdown text; the first is empty when there is none."""
+    match = _FRONT_MATTER.match(text)
+    return (match[1], text[match.end() :]) if match else ("", text)
+
+
+def _hugging_face_card(subject: str, text: str, witness: Witness) -> Iterator[Observation | Gap]:
+    front, body = split_front_matter(text)
+    description = _first_paragraph(body)
+    if description:
+        yield witness.observes(Model(id=subject, description=description), key="body")
+    if not front:
+        return
+    try:
+        told = parse_yaml(front.encode(), witness.path)
+    except UnreadableError as error:
+        yield witness.cannot_read(f"doc:{witness.path}", error)
+        return
+    if not isinstance(told, Mapping):
+        return
+    yield from _declared(subject, witness, told, _FRONT_MATTER_FIELDS)
+    yield from _licence(subject, told.get("license"), "license", witness)
+    base = texts(told.get("base_model"))
+    if base:
+        yield witness.observes(Model(id=subject, base_models=base), key="base_model")
+    for name in texts(told.get("datasets")):
+        yield from _named_dataset(subject, name, witness)
+    yield from _model_index(told.get("model-index"), witness)
+
+
+_FRONT_MATTER_FIELDS = {
+    "library": "library_name",
+    "task": "pipeline_tag",
+    "languages": "language",
+    "tags": "tags",
+    "base_relation": "base_model_relation",
+    "name": "model_name",
+}
+_TEAM_CARD_FIELDS = {
+    "name": "model_name",
+    "version": "version",
+    "description": "description",
+    "task": "task",
+    "languages": "language",
+    "architecture": "architecture",
+    "producer": "developed_by",
+    "intended_use": "intended_use",
+    "out_of_scope": "out_of_scope",
+    "limitations": "limitations",
+    "ethical": "ethical_considerations",
+    "users": "users",
+}
+_SETS = ("languages", "tags", "intended_use", "out_of_scope", "limitations", "ethical", "users")
+
+
+def _declared(
+    subject: str, witness: Witness, told: Mapping[str, Any], fields: Mapping[str, str]
+) -> Iterator[Observation]:
+    """Yield one observation for each field that the mapping states, keyed by its YAML key."""
+    for field, key in fields.items():
+        found: Any = texts(told.get(key))
+        if not found and field == "version" and isinstance(told.get(key), int | float):
+            found = (str(told[key]),)
+        if found:
+            value = found if field in _SETS else found[0]
+            yield witness.observes(Model(id=subject, **{field: value}), key=key)
+
+
+def _licence(
+    subject: str, told: object, key: str, witness: Witness
+) -> Iterator[Observation | Gap]:
+    for text in texts(told):
+        expression = licence_expression(text)
+        if expression:
+            yield witness.observes(Model(id=subject, licence=expression), key=key)
+        else:
+            reason = f"{text!r} is no SPDX licence expression"
+            yield witness.misses(subject, reason, field="licence")
+
+
+def _named_dataset(subject: str, name: str, witness: Witness) -> Iterator[Observation]:
+    identifier = f"data:{name}"
+    node = Dataset(id=identifier, name=name, url=_HUB_DATASET + name, pinned=False)
+    yield witness.observes(node, key="datasets")
+    yield witness.observes(Model(id=subject, datasets=(identifier,)), key="datasets")
+
+
+def _model_index(told: object, witness: Witness) -> Iterator[Observation]:
+    """Yield the metrics of a `model-index` (Hugging Face model card metadata)."""
+    for entry in told if isinstance(told, list) else ():
+        results = entry.get("results") if isinstance(entry, Mapping) else None
+        for result in results if isinstance(results, list) else ():
+            if not isinstance(result, Mapping):
+                continue
+            dataset, task = _text_of(result, "dataset"), _text_of(result, "task")
+            for metric in result.get("metrics") or ():
+                if isinstance(metric, Mapping):
+                    yield from _metric(metric, dataset, task, witness)
+
+
+def _text_of(result: Mapping[str, Any], key: str) -> str:
+    told = result.get(key)
+    found = (told.get("name") or told.get("type")) if isinstance(told, Mapping) else told
+    return str(found) if found else ""
+
+
+def _metric(
+    told: Mapping[str, Any], dataset: str, task: str, witness: Witness
+) -> Iterator[Observation]:
+    name, value = told.get("name") or told.get("type"), told.get("value")
+    if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    split = str(told.get("split") or "")
+    node = Metric(
+        id="metric:" + "/".join((task, dataset, split, name)),
+        name=name,
+        value=float(value),
+        dataset=dataset or None,
+        split=split or None,
+        task=task or None,
+        lower=_number(told.get("lower")),
+        upper=_number(told.get("upper")),
+    )
+    yield witness.observes(node, key="metrics")
+
+
+def _number(told: object) -> float | None:
+    is_number = isinstance(told, int | float) and not isinstance(told, bool)
+    return float(told) if is_number else None  # type: ignore[arg-type]
+
+
+def _team_card(subject: str, data: bytes, witness: Witness) -> Iterator[Observation | Gap]:
+    """Yield the facts of a small team's modelcard.yaml."""
+    try:
+        told = parse_yaml(data, witness.path)
+    except UnreadableError as error:
+        yield witness.cannot_read(f"doc:{witness.path}", error)
+        return
+    if not isinstance(told, Mapping):
+        return
+    yield from _declared(subject, witness, told, _TEAM_CARD_FIELDS)
+    yield from _licence(subject, told.get("license"), "license", witness)
+    for entry in told.get("training_data") or ():
+        name = entry.get("dataset") if isinstance(entry, Mapping) else entry
+        if isinstance(name, str) and name:
+            yield from _training_dataset(subject, name, entry, witness)
+    for metric in told.get("metrics") or ():
+        if isinstance(metric, Mapping):
+            task = str(told.get("task") or "")
+            yield from _metric(metric, str(metric.get("dataset") or ""), task, witness)
+
+
+def _training_dataset(
+    subject: str, name: str, entry: object, witness: Witness
+) -> Iterator[Observation | Gap]:
+    identifier = f"data:{name}"
+    told = entry if isinstance(entry, Mapping) else {}
+    version, licence = told.get("version"), licence_expression(str(told.get("license") or ""))
+    node = Dataset(
+        id=identifier, name=name, version=str(version) if version else None, licence=licence
+    )
+    yield witness.observes(node, key="training_data")
+    yield witness.observes(Model(id=subject, datasets=(identifier,)), key="training_data")
+
+
+def _first_paragraph(body: str) -> str:
+    """Return the first paragraph of prose of a Markdown body, as plain text of 500 characters."""
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r"^(```|~~~).*?^\1", "", body, flags=re.DOTALL | re.MULTILINE)
+    lines = (line for line in body.splitlines() if not line.startswith("#"))
+    for paragraph in re.split(r"\n\s*\n", "\n".join(lines)):
+        plain = " ".join(paragraph.split())
+        plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", plain)
+        plain = re.sub(r"[`*_]{1,3}(\S[^`*_]*)[`*_]{1,3}", r"\1", plain)
+        if re.search(r"\w+\s+\w+\s+\w+", plain) and not plain.startswith(("<", "|", "-", "!")):
+            return first_lines(plain, 500)
+    return ""

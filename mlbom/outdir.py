@@ -1,0 +1,176 @@
+"""The output directory: written beside, then exchanged as a whole; old set or new set, never half."""
+
+import contextlib
+import ctypes
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mlbom.errors import LockedError, OutputError, UsageError
+
+MARK = "evidence.json"
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_GITIGNORE = b"*\n!.gitignore\n!runs/\n!runs/*/\n!runs/*/record.sigstore.json\n!runs/*/*.link\n"
+
+
+def check_output(target: Path) -> None:
+    """Refuse an output directory that holds something which mlbom did not write.
+
+    Raises:
+        UsageError: the directory exists, is not empty, and is no earlier output.
+        OutputError: it exists and is no directory.
+    """
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        message = f"the output {target.name} is not a directory"
+        raise OutputError(message, hint="-o DIR names another directory")
+    if target.is_dir() and any(target.iterdir()) and not (target / MARK).is_file():
+        message = f"the directory {target.name} holds files that mlbom did not write"
+        hint = "generate replaces its whole output directory: name an empty or new one with -o"
+        raise UsageError(message, hint=hint)
+
+
+def replace_directory(target: Path, files: Mapping[str, bytes]) -> None:
+    """Make a directory hold exactly the given files, at one moment.
+
+    A killed process leaves the old set or the new set; what it leaves beside them is cleaned up
+    by the next call. Call it under `project_lock`.
+
+    Args:
+        target: the directory; its parents are made.
+        files: content by POSIX path relative to it.
+
+    Raises:
+        OutputError: it could not be written; the old set is untouched.
+    """
+    fresh = target.with_name(f".{target.name}.mlbom-new")
+    old = target.with_name(f".{target.name}.mlbom-old")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _recover(target, fresh, old)
+        _write_all(fresh, files)
+        _exchange(fresh, target, old)
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        message = f"cannot write {target.name}: {error.strerror or error}"
+        hint = "free some space, or name another place with -o DIR"
+        raise OutputError(message, hint=hint) from error
+
+
+@contextlib.contextmanager
+def project_lock(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a project's `.mlbom` folder; yield whether the folder can be written.
+
+    The operating system drops the lock when its holder dies, so a stale one cannot block.
+
+    Raises:
+        LockedError: another process holds it.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        if not (folder / ".gitignore").exists():
+            (folder / ".gitignore").write_bytes(_GITIGNORE)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | _cloexec(), 0o644)
+    except OSError:
+        yield False
+        return
+    try:
+        if not _try_lock(descriptor):
+            holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "another process"
+            message = f"locked by process {holder}: another mlbom is writing in this project"
+            raise LockedError(message)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write one file so that a reader sees the old content or the new one.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.mlbom-new")
+    _write(beside, data, mode)
+    beside.replace(path)
+
+
+def _recover(target: Path, fresh: Path, old: Path) -> None:
+    """Finish or undo what a killed run left: the old set comes back when nothing took its place."""
+    if old.exists() and not target.exists():
+        old.rename(target)
+    for leftover in (fresh, old):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir()
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, data, 0o644)
+    for directory in {folder, *((folder / name).parent for name in files)}:
+        _sync_directory(directory)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _cloexec(), mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _exchange(fresh: Path, target: Path, old: Path) -> None:
+    if not target.exists():
+        fresh.rename(target)
+    elif not _rename_exchange(fresh, target):
+        # No atomic exchange here: for a moment only `old` exists, and `_recover` knows it.
+        target.rename(old)
+        fresh.rename(target)
+    _sync_directory(target.parent)
+
+
+def _rename_exchange(first: Path, second: Path) -> bool:
+    """Swap two directories in one step (Linux renameat2); return False where there is no such."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    paths = (os.fsencode(first), os.fsencode(second))
+    done = renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE)
+    return bool(done == 0)
+
+
+def _sync_directory(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cloexec() -> int:
+    return getattr(os, "O_CLOEXEC", 0)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:
+        # Without flock two runs are told apart only by the exchange at the end.
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,202 @@
+"""The use cases as short lists of stages: the one place where their order is written down.
+
+generate: inspect -> evidence -> documents -> validate -> guard -> statements -> sign -> publish.
+Nothing contains the digest or the state of something made later.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlbom import __version__, guard
+from mlbom.collect.identity import ReleaseFacts
+from mlbom.collect.inspect import Inspection, InspectionPlan, inspect, list_models
+from mlbom.digest.cache import StatCache, default_cache_path
+from mlbom.errors import SecretLeakError
+from mlbom.evidence.graph import Graph
+from mlbom.evidence.nodes import Model, Repository
+from mlbom.evidence.observation import GapKind
+from mlbom.evidence.store import dump_graph
+from mlbom.outdir import check_output, project_lock, replace_directory, write_whole
+from mlbom.render.card import CardRenderer
+from mlbom.render.cyclonedx import CycloneDxRenderer
+from mlbom.render.document import Document
+from mlbom.render.report import ReportRenderer
+from mlbom.render.statements import ReleaseInputs, release_statements
+from mlbom.render.summary import render_summary
+from mlbom.render.templates import templates_digest
+from mlbom.render.validate import validate_bom
+from mlbom.sign.signer import Signer
+
+DECISIONS = "mlbom.review.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest:
+    """What to generate.
+
+    Args:
+        plan: what to inspect, and the output directory.
+        name: the model's name as the user gave it, or None.
+        version: --release VERSION, or None.
+        source_date_epoch: seconds, or None.
+        spec: CycloneDX version, `1.7` or `1.6`.
+    """
+
+    plan: InspectionPlan
+    name: str | None = None
+    version: str | None = None
+    source_date_epoch: int | None = None
+    spec: str = "1.7"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateResult:
+    """What was generated.
+
+    Args:
+        output: the output directory.
+        graph: the published evidence.
+        files: bytes by name relative to the output directory, bundles included.
+        bundles: names of the bundles made, empty when nothing was signed.
+    """
+
+    output: Path
+    graph: Graph
+    files: Mapping[str, bytes]
+    bundles: tuple[str, ...]
+
+    @property
+    def model(self) -> Model:
+        """Return the model of the release."""
+        return self.graph.nodes(Model)[0]
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether everything that was here could be read and parsed."""
+        return not any(gap.kind is GapKind.UNREADABLE for gap in self.graph.gaps)
+
+    @property
+    def is_dirty(self) -> bool:
+        """Return whether the repository holds uncommitted changes of PATH."""
+        return any(repository.dirty for repository in self.graph.nodes(Repository))
+
+
+def generate(request: GenerateRequest, signer: Signer | None) -> GenerateResult:
+    """Inspect a project and publish its release documents, signed when there is a signer.
+
+    Raises:
+        MlbomError: nothing was published; the previous output is as it was.
+    """
+    plan = request.plan
+    check_output(plan.output)
+    with project_lock(plan.project_root / ".mlbom") as writable:
+        inspection = _inspect(request)
+        result = _documents(request, inspection)
+        if signer:
+            result = _signed(result, inspection, signer)
+        if writable:
+            _keep(plan.project_root / ".mlbom", result, inspection)
+        replace_directory(plan.output, result.files)
+    return result
+
+
+def preview_bom(request: GenerateRequest) -> bytes:
+    """Return bom.cdx.json without writing anything.
+
+    Raises:
+        MlbomError: as `generate`.
+    """
+    return _documents(request, _inspect(request)).files["bom.cdx.json"]
+
+
+def models_below(plan: InspectionPlan) -> tuple[str, ...]:
+    """Return the names by which `--model` can choose the models below PATH."""
+    return tuple(model.name for model in list_models(plan))
+
+
+def _inspect(request: GenerateRequest) -> Inspection:
+    cache = StatCache(default_cache_path())
+    facts = ReleaseFacts(
+        name=request.name,
+        version=request.version,
+        source_date_epoch=request.source_date_epoch,
+        templates=templates_digest(),
+        tool_version=__version__,
+    )
+    inspection = inspect(request.plan, facts, cache)
+    cache.save()
+    return inspection
+
+
+def _documents(request: GenerateRequest, inspection: Inspection) -> GenerateResult:
+    """Render, validate and scan every document of the output directory but the bundles."""
+    graph = inspection.graph.published()
+    bom = CycloneDxRenderer(request.spec).render(graph)
+    validate_bom(json.loads(bom.data))
+    documents = [
+        Document("model.manifest", "text/plain", inspection.manifest),
+        Document("evidence.json", "application/json", dump_graph(graph)),
+        bom,
+        CardRenderer().render(graph),
+        ReportRenderer().render(graph),
+        *_data_manifests(request.plan, inspection),
+        *_decisions(request.plan),
+    ]
+    documents.append(render_summary(graph, documents))
+    for document in documents:
+        _refuse_secrets(document.name, document.data)
+    return GenerateResult(
+        output=request.plan.output,
+        graph=graph,
+        files={document.name: document.data for document in documents},
+        bundles=(),
+    )
+
+
+def _data_manifests(plan: InspectionPlan, inspection: Inspection) -> list[Document]:
+    """Return the manifests of the datasets, when their names may be published."""
+    if not plan.publish_names:
+        return []
+    return [
+        Document(f"data/{path.replace('/', '-')}.manifest", "text/plain", manifest)
+        for path, manifest in sorted(inspection.data_manifests.items())
+    ]
+
+
+def _decisions(plan: InspectionPlan) -> list[Document]:
+    path = plan.project_root / DECISIONS
+    if not path.is_file():
+        return []
+    return [Document("decisions.yaml", "application/yaml", path.read_bytes())]
+
+
+def _signed(result: GenerateResult, inspection: Inspection, signer: Signer) -> GenerateResult:
+    """Add the bundles: weights, BOM, and last the closing statement over all that is there."""
+    inputs = ReleaseInputs(
+        graph=result.graph,
+        model_files={path: digest for path, digest in inspection.files.items()},
+        is_directory=inspection.scope.model.is_directory,
+        documents=result.files,
+    )
+    bundles = release_statements(inputs, signer)
+    for name, data in bundles.items():
+        _refuse_secrets(name, data)
+    return replace(result, files={**result.files, **bundles}, bundles=tuple(bundles))
+
+
+def _refuse_secrets(name: str, data: bytes) -> None:
+    for hit in guard.find_secrets(data):
+        message = f"{name} would publish something shaped like a {hit.rule} at byte {hit.offset}"
+        raise SecretLeakError(message)
+
+
+def _keep(folder: Path, result: GenerateResult, inspection: Inspection) -> None:
+    """Keep the private evidence and every bundle in `.mlbom`."""
+    write_whole(folder / "private" / "evidence.json", dump_graph(inspection.graph), 0o600)
+    for path, manifest in inspection.data_manifests.items():
+        name = path.replace("/", "-") + ".manifest"
+        write_whole(folder / "private" / "data" / name, manifest, 0o600)
+    for name in result.bundles:
+        write_whole(folder / name, result.files[name])

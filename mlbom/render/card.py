@@ -1,0 +1,83 @@
+"""MODEL_CARD.md in Hugging Face form: front matter that the Hub accepts, and a readable body."""
+
+import re
+from typing import Any
+
+from mlbom.evidence.graph import Graph
+from mlbom.evidence.nodes import Dataset, Metric, Model
+from mlbom.render.cited import stated
+from mlbom.render.cyclonedx_model import number_text
+from mlbom.render.document import Document
+from mlbom.render.templates import render_template
+from mlbom.render.view import View, shown, view_of
+
+_HUB_DATASETS = "https://huggingface.co/datasets/"
+
+
+class CardRenderer:
+    """Renders MODEL_CARD.md."""
+
+    def render(self, graph: Graph) -> Document:
+        """Return the model card."""
+        view = view_of(graph)
+        text = render_template(
+            "model-card.md.jinja", v=view, number=number_text, shown=shown, front=front_matter(view)
+        )
+        text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+        return Document("MODEL_CARD.md", "text/markdown; charset=utf-8", text.encode())
+
+
+def front_matter(view: View) -> str:
+    """Return the YAML front matter (Hugging Face Hub, model card metadata), without the dashes."""
+    import yaml
+
+    model = view.model
+    told = stated(
+        {
+            **_licence(model.licence),
+            "language": list(model.languages),
+            "library_name": model.library,
+            "pipeline_tag": model.task if model.task and " " not in model.task else None,
+            "tags": list(model.tags),
+            "base_model": list(model.base_models),
+            "base_model_relation": model.base_relation if model.base_models else None,
+            "datasets": [name for d in view.datasets if (name := _hub_name(d, model))],
+            "metrics": sorted({m.name for m in view.metrics if m.name}),
+            "model-index": _model_index(model, view.metrics),
+        }
+    )
+    text: str = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=1000)
+    return text if told else ""
+
+
+def _licence(expression: str | None) -> dict[str, str]:
+    """Return `license`, and `license_name` where the Hub has no name for it."""
+    if not expression:
+        return {}
+    plain = expression.removeprefix("LicenseRef-").lower()
+    if " " not in plain:
+        return {"license": re.sub(r"-(only|or-later)$", "", plain)}
+    return {"license": "other", "license_name": expression}
+
+
+def _hub_name(dataset: Dataset, model: Model) -> str | None:
+    if dataset.id in model.datasets and dataset.url and dataset.url.startswith(_HUB_DATASETS):
+        return dataset.name
+    return None
+
+
+def _model_index(model: Model, metrics: tuple[Metric, ...]) -> list[dict[str, Any]]:
+    """Return the results in the form that the Hub shows beside a model."""
+    results = [
+        {
+            "task": {"type": (metric.task or model.task or "other").replace(" ", "-")},
+            "dataset": {
+                "name": metric.dataset or "unknown",
+                "type": metric.dataset or "unknown",
+                **({"split": metric.split} if metric.split else {}),
+            },
+            "metrics": [{"type": metric.name, "name": metric.name, "value": metric.value}],
+        }
+        for metric in metrics
+    ]
+    return [{"name": model.name, "results": results}] if results else []

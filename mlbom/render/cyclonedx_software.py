@@ -1,0 +1,166 @@
+"""The software part of the BOM: packages, native runtime, operating system, accelerators."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from mlbom.evidence.graph import Graph
+from mlbom.evidence.nodes import Accelerator, Environment, Package, Project, Runtime
+from mlbom.render.cited import cite, stated
+from mlbom.render.cyclonedx_model import (
+    external_reference,
+    hash_objects,
+    licence_choices,
+    property_,
+)
+
+_FRAMEWORKS = {"torch", "tensorflow", "jax", "flax", "keras", "mxnet", "paddlepaddle"}
+_RUNTIME_TYPES = {"driver": "device-driver", "operating-system": "operating-system"}
+
+
+def software_components(graph: Graph) -> list[dict[str, Any]]:
+    """Return the components of the inspected environment, ordered by kind and id."""
+    return [
+        *(_package(graph, package) for package in graph.nodes(Package)),
+        *(_runtime(graph, runtime) for runtime in graph.nodes(Runtime)),
+        *(c for e in graph.nodes(Environment) for c in _environment(graph, e)),
+        *(_accelerator(graph, accelerator) for accelerator in graph.nodes(Accelerator)),
+    ]
+
+
+def software_dependencies(graph: Graph) -> dict[str, set[str]]:
+    """Return the edges between packages and runtimes, by bom-ref; only to what is there."""
+    refs = {c["bom-ref"] for c in software_components(graph)}
+    edges: dict[str, set[str]] = {ref: set() for ref in refs}
+    for package in graph.nodes(Package):
+        edges[package.id] = {ref for ref in package.depends_on if ref in refs}
+    for runtime in graph.nodes(Runtime):
+        if runtime.package in refs:
+            edges[runtime.id].add(runtime.package)
+    return edges
+
+
+def direct_requirements(graph: Graph) -> set[str]:
+    """Return the packages that the system needs directly.
+
+    They are those that the project requires by name; without such a list, those that no other
+    package asks for.
+    """
+    packages = graph.nodes(Package)
+    wanted = {
+        _normal(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
+        for project in graph.nodes(Project)
+        for requirement in project.requirements
+    }
+    named = {p.id for p in packages if p.name and _normal(p.name) in wanted}
+    if named:
+        return named
+    asked_for = {ref for p in packages for ref in p.depends_on}
+    return {p.id for p in packages} - asked_for
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _package(graph: Graph, package: Package) -> dict[str, Any]:
+    properties = [
+        *(
+            property_("cdx:python:package:required-extra", pair.name)
+            for pair in package.extras
+        ),
+        property_("mlbom:python:record-digest", cite(graph, package, "record", str(package.record))),
+        property_("mlbom:python:licence-source", cite(graph, package, "licence_source")),
+    ]
+    references = [
+        external_reference("website", cite(graph, package, "homepage")),
+        external_reference("distribution", cite(graph, package, "source")),
+    ]
+    hashes = hash_objects([package.wheel] if package.wheel else [])
+    return stated(
+        {
+            "type": "framework" if _normal(package.name or "") in _FRAMEWORKS else "library",
+            "bom-ref": package.id,
+            "name": cite(graph, package, "name"),
+            "version": cite(graph, package, "version"),
+            "publisher": cite(graph, package, "author"),
+            "description": cite(graph, package, "summary"),
+            "hashes": cite(graph, package, "wheel", hashes),
+            "licenses": licence_choices(graph, package),
+            "purl": package.id,
+            "externalReferences": [r for r in references if r],
+            "properties": _unique(p for p in properties if p),
+        }
+    )
+
+
+def _unique(properties: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    unique: list[dict[str, Any]] = []
+    for entry in properties:
+        if entry not in unique:
+            unique.append(entry)
+    return unique
+
+
+def _runtime(graph: Graph, runtime: Runtime) -> dict[str, Any]:
+    properties = [
+        property_("mlbom:runtime:kind", cite(graph, runtime, "kind")),
+        *(
+            property_(f"mlbom:build:{p.name}", cite(graph, runtime, "build", p.text))
+            for p in runtime.build
+        ),
+    ]
+    return stated(
+        {
+            "type": _RUNTIME_TYPES.get(runtime.kind or "", "platform"),
+            "bom-ref": runtime.id,
+            "name": cite(graph, runtime, "name") or runtime.id,
+            "version": cite(graph, runtime, "version"),
+            "properties": [p for p in properties if p],
+        }
+    )
+
+
+def _environment(graph: Graph, environment: Environment) -> Iterable[dict[str, Any]]:
+    role = property_("mlbom:environment:role", environment.role)
+    if environment.python_version:
+        yield stated(
+            {
+                "type": "platform",
+                "bom-ref": f"{environment.id}:python",
+                "name": cite(graph, environment, "implementation") or "Python",
+                "version": cite(graph, environment, "python_version"),
+                "properties": [p for p in [role] if p],
+            }
+        )
+    if environment.operating_system:
+        yield stated(
+            {
+                "type": "operating-system",
+                "bom-ref": f"{environment.id}:os",
+                "name": cite(graph, environment, "operating_system"),
+                "version": cite(graph, environment, "kernel"),
+                "properties": [p for p in [role] if p],
+            }
+        )
+
+
+def _accelerator(graph: Graph, accelerator: Accelerator) -> dict[str, Any]:
+    properties = [
+        property_("cdx:device:quantity", _text(accelerator.device_count)),
+        property_("mlbom:nbytes", _text(accelerator.nbytes)),
+        property_("mlbom:compute-capability", accelerator.compute_capability),
+    ]
+    return stated(
+        {
+            "type": "device",
+            "bom-ref": accelerator.id,
+            "name": cite(graph, accelerator, "name"),
+            "publisher": cite(graph, accelerator, "vendor"),
+            "properties": [p for p in properties if p],
+        }
+    )
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)

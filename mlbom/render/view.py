@@ -1,0 +1,130 @@
+"""What card and report show: the evidence in the order in which a person reads it.
+
+Both templates read this one view, so that a number cannot differ between them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mlbom.evidence.graph import Graph
+from mlbom.evidence.nodes import (
+    Accelerator,
+    CodeSurface,
+    Dataset,
+    Environment,
+    File,
+    Metric,
+    Model,
+    Node,
+    Package,
+    Project,
+    Release,
+    Repository,
+    Runtime,
+    Weights,
+)
+from mlbom.evidence.observation import Gap
+from mlbom.render.cyclonedx_model import number_text
+
+_LABELS = {
+    "licence": "Licence",
+    "version": "Version",
+    "task": "Task",
+    "library": "Library",
+    "architecture": "Architecture",
+    "architecture_family": "Architecture family",
+    "languages": "Languages",
+    "producer": "Developed by",
+    "base_models": "Base model",
+    "parameters": "Parameters",
+    "dtypes": "Number formats",
+    "formats": "File formats",
+    "file_count": "Files",
+    "nbytes": "Size in bytes",
+    "purl": "Identifier",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A labelled value and the witness that stands behind it."""
+
+    label: str
+    value: str
+    witness: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Everything that the templates read."""
+
+    model: Model
+    release: Release
+    project: Project
+    details: tuple[Row, ...]
+    files: tuple[File, ...]
+    weights: tuple[Weights, ...]
+    datasets: tuple[Dataset, ...]
+    metrics: tuple[Metric, ...]
+    packages: tuple[Package, ...]
+    runtimes: tuple[Runtime, ...]
+    environments: tuple[Environment, ...]
+    accelerators: tuple[Accelerator, ...]
+    code: tuple[CodeSurface, ...]
+    repository: Repository | None
+    gaps: tuple[Gap, ...]
+
+
+def view_of(graph: Graph) -> View:
+    """Return the view of a published graph; it has exactly one model."""
+    model = next(iter(graph.nodes(Model)))
+    return View(
+        model=model,
+        release=graph.node(Release, "release:") or Release(),
+        project=graph.node(Project, "project:") or Project(),
+        details=tuple(_details(graph, model)),
+        files=graph.nodes(File),
+        weights=graph.nodes(Weights),
+        datasets=graph.nodes(Dataset),
+        metrics=graph.nodes(Metric),
+        packages=graph.nodes(Package),
+        runtimes=graph.nodes(Runtime),
+        environments=graph.nodes(Environment),
+        accelerators=graph.nodes(Accelerator),
+        code=graph.nodes(CodeSurface),
+        repository=next(iter(graph.nodes(Repository)), None),
+        gaps=graph.gaps,
+    )
+
+
+def _details(graph: Graph, model: Model) -> list[Row]:
+    return [
+        Row(label, shown(getattr(model, field)), witness_text(graph, model, field))
+        for field, label in _LABELS.items()
+        if getattr(model, field) not in (None, ())
+    ]
+
+
+def witness_text(graph: Graph, node: Node, field: str) -> str:
+    """Return who stands behind a field: method, collector and place of the strongest witness."""
+    origins = graph.witnesses(node, field)
+    if not origins:
+        return ""
+    first = origins[0]
+    more = f" and {len(origins) - 1} more" if len(origins) > 1 else ""
+    return f"{first.method.value} by {first.collector} {first.place}".strip() + more
+
+
+def shown(value: Any) -> str:  # noqa: ANN401 - a Value
+    """Return a value as text for a person; numbers as the BOM writes them."""
+    match value:
+        case tuple():
+            return ", ".join(shown(item) for item in value)
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return number_text(value)
+        case _ if hasattr(value, "number"):
+            return f"{value.name} {value.number}"
+        case _:
+            return str(value)
