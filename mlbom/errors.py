@@ -135,6 +135,27 @@ class InspectedPythonError(UsageError):
     hint = "name the real binary, for example .venv/bin/python"
 
 
+class PublicKeyError(UsageError):
+    """A file given as a public key is not one that mlbom can verify with.
+
+    mlbom reads one PEM SubjectPublicKeyInfo: ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to
+    16384 bits. A private key is refused too: nobody needs it to verify.
+    """
+
+    code = "E0109"
+    hint = "openssl pkey -in KEY.pem -pubout writes the public key of a private one"
+
+
+class KeyExistsError(UsageError):
+    """A key file of that name is there already, and mlbom never overwrites a key.
+
+    What was signed with the old key could not be verified any more.
+    """
+
+    code = "E0110"
+    hint = "choose another name, or move the old pair away yourself"
+
+
 class UnreadableError(MlbomError):
     """Bytes that mlbom needs were there but could not be read or parsed.
 
@@ -181,6 +202,39 @@ class FileNameError(UnreadableError):
 
     code = "E0204"
     hint = "rename the file, or leave it out with --exclude"
+
+
+class RepositoryError(UnreadableError):
+    """git could not read the repository.
+
+    Something in `.git` is missing or damaged. mlbom reads it and repairs nothing; `git fsck` tells
+    what is wrong with it.
+    """
+
+    code = "E0205"
+    hint = "git fsck shows what is damaged"
+
+
+class UnverifiedOwnerError(MlbomError):
+    """The repository belongs to another user, so git refuses to read it.
+
+    Its configuration could name programs for git to start. mlbom believes the `safe.directory`
+    entries of your own git configuration, and adds none.
+    """
+
+    code = "E0505"
+    hint = "git config --global --add safe.directory FOLDER, when you trust its owner"
+
+
+class GitMissingError(MlbomError):
+    """git is not installed, or not on the PATH.
+
+    mlbom reads a repository with the git program. It takes one from an absolute folder of the PATH
+    that does not lie inside the repository.
+    """
+
+    code = "E0506"
+    hint = "install git, or put its folder on the PATH"
 
 
 class OutputError(MlbomError):

@@ -4,12 +4,15 @@ generate: inspect -> evidence -> documents -> validate -> guard -> statements ->
 Nothing contains the digest or the state of something made later.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlbom import __version__, guard
+from mlbom.attest.statement import Statement
+from mlbom.collect.files import file_role
 from mlbom.collect.identity import ReleaseFacts
 from mlbom.collect.inspect import Inspection, InspectionPlan, inspect, list_models
 from mlbom.digest.cache import StatCache, default_cache_path
@@ -23,11 +26,21 @@ from mlbom.render.card import CardRenderer
 from mlbom.render.cyclonedx import CycloneDxRenderer
 from mlbom.render.document import Document
 from mlbom.render.report import ReportRenderer
-from mlbom.render.statements import ReleaseInputs, release_statements
-from mlbom.render.summary import render_summary
+from mlbom.render.statements import (
+    BOM,
+    CLOSING,
+    WEIGHTS,
+    HashedFile,
+    SignedModel,
+    bom_statement,
+    closing_statement,
+    release_purl,
+    weights_statement,
+)
+from mlbom.render.summary import SUMMARY, render_summary
 from mlbom.render.templates import templates_digest
 from mlbom.render.validate import validate_bom
-from mlbom.sign.signer import Signer
+from mlbom.sign.signer import Signer, seal
 
 DECISIONS = "mlbom.review.yaml"
 
@@ -38,14 +51,12 @@ class GenerateRequest:
 
     Args:
         plan: what to inspect, and the output directory.
-        name: the model's name as the user gave it, or None.
         version: --release VERSION, or None.
         source_date_epoch: seconds, or None.
         spec: CycloneDX version, `1.7` or `1.6`.
     """
 
     plan: InspectionPlan
-    name: str | None = None
     version: str | None = None
     source_date_epoch: int | None = None
     spec: str = "1.7"
@@ -119,7 +130,6 @@ def models_below(plan: InspectionPlan) -> tuple[str, ...]:
 def _inspect(request: GenerateRequest) -> Inspection:
     cache = StatCache(default_cache_path())
     facts = ReleaseFacts(
-        name=request.name,
         version=request.version,
         source_date_epoch=request.source_date_epoch,
         templates=templates_digest(),
@@ -174,16 +184,41 @@ def _decisions(plan: InspectionPlan) -> list[Document]:
 
 def _signed(result: GenerateResult, inspection: Inspection, signer: Signer) -> GenerateResult:
     """Add the bundles: weights, BOM, and last the closing statement over all that is there."""
-    inputs = ReleaseInputs(
-        graph=result.graph,
-        model_files={path: digest for path, digest in inspection.files.items()},
-        is_directory=inspection.scope.model.is_directory,
-        documents=result.files,
+    model = _signed_model(result, inspection)
+    files = dict(result.files)
+    bundles: list[str] = []
+
+    def add(statement: Statement, kind: tuple[int, str]) -> None:
+        sealed = seal(signer, statement)
+        _refuse_secrets(kind[1], sealed.payload)
+        bundles.append(f"attestations/{sealed.name(*kind)}")
+        files[bundles[-1]] = sealed.bundle
+
+    add(weights_statement(model), WEIGHTS)
+    add(bom_statement(model, files["bom.cdx.json"]), BOM)
+    outputs = [_hashed(name, data) for name, data in files.items() if name != SUMMARY]
+    add(closing_statement(model, release_purl(result.graph), outputs), CLOSING)
+    return replace(result, files=files, bundles=tuple(bundles))
+
+
+def _signed_model(result: GenerateResult, inspection: Inspection) -> SignedModel:
+    tree = inspection.scope.model
+    files = tuple(
+        HashedFile(path=path, sha256=found.sha256, sha512=found.hex_of("sha512"))
+        for path, found in inspection.files.items()
     )
-    bundles = release_statements(inputs, signer)
-    for name, data in bundles.items():
-        _refuse_secrets(name, data)
-    return replace(result, files={**result.files, **bundles}, bundles=tuple(bundles))
+    return SignedModel(
+        name=result.model.name or "model",
+        is_directory=tree.is_directory,
+        files=files,
+        weights=tuple(path for path in inspection.files if file_role(path) == "weights"),
+        manifest=_hashed("model.manifest", inspection.manifest),
+        ignored=inspection.ignored,
+    )
+
+
+def _hashed(path: str, data: bytes) -> HashedFile:
+    return HashedFile(path=path, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _refuse_secrets(name: str, data: bytes) -> None:

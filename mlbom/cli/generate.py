@@ -2,18 +2,27 @@
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mlbom.cli.main import Parser
-from mlbom.config import Settings, find_project_root, load_settings
-from mlbom.errors import ConfigurationError, ExitStatus, KeyChoiceError, UsageError, worst
+from mlbom.cli.signing import choose_signer
+from mlbom.collect.inspect import InspectionPlan
+from mlbom.config import ORIGIN_DEFAULT, Settings, find_project_root, load_settings
+from mlbom.digest.hashing import ALGORITHMS
+from mlbom.errors import ConfigurationError, ExitStatus, worst
+from mlbom.evidence.observation import GapKind
+from mlbom.guard import printable
+from mlbom.pipeline import GenerateRequest, GenerateResult, generate, models_below, preview_bom
 
-_LISTS = ("weights", "data", "exclude")
-_TEXTS = ("model", "data-depth", "output", "python", "spec", "key", "release")
-_SWITCHES = ("publish-names", "require-clean", "allow-incomplete")
+_FLAGS = (
+    "model weights data data-depth output python spec key release exclude "
+    "publish-names require-clean allow-incomplete"
+).split()
 
 
 def build_parser(prog: str) -> Parser:
@@ -52,19 +61,17 @@ def build_parser(prog: str) -> Parser:
 
 def main(options: argparse.Namespace) -> int:
     """Run the command."""
-    from mlbom import pipeline
-
     path = Path(options.path).resolve()
     root = find_project_root(path)
     settings = load_settings(root, _flags(options))
     request = _request(path, root, settings)
     if options.output == "-":
-        sys.stdout.buffer.write(pipeline.preview_bom(request))
+        sys.stdout.buffer.write(preview_bom(request))
         return ExitStatus.DONE
-    signer = None if options.no_sign else _signer(settings, root)
+    signer = None if options.no_sign else choose_signer(settings.text("key"), root)
     statuses = []
-    for each in _requests(request, all_models=options.all):
-        result = pipeline.generate(each, signer)
+    for each in _each_model(request) if options.all else (request,):
+        result = generate(each, signer)
         if not options.quiet:
             _print_result(result)
         statuses.append(_status(result, settings))
@@ -72,24 +79,18 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _flags(options: argparse.Namespace) -> Mapping[str, object]:
-    names = (*_LISTS, *_TEXTS, *_SWITCHES)
-    flags = {name: getattr(options, name.replace("-", "_")) for name in names}
+    flags = {name: getattr(options, name.replace("-", "_")) for name in _FLAGS}
     if options.hashes is not None:
         flags["hashes"] = [part.strip() for part in options.hashes.split(",") if part.strip()]
     return flags
 
 
-def _request(path: Path, root: Path, settings: Settings):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    from mlbom.collect.inspect import InspectionPlan
-    from mlbom.pipeline import GenerateRequest
-
-    output = settings.text("output")
-    in_project = settings.origins["output"] in ("default",)
+def _request(path: Path, root: Path, settings: Settings) -> GenerateRequest:
     python = settings.text("python")
     plan = InspectionPlan(
         path=path,
         project_root=root,
-        output=(path / output if in_project else Path(output).absolute()),
+        output=_output(path, root, settings),
         model=settings.text("model"),
         weights=settings.texts("weights"),
         data=settings.texts("data"),
@@ -107,9 +108,22 @@ def _request(path: Path, root: Path, settings: Settings):  # type: ignore[no-unt
     )
 
 
-def _hashes(settings: Settings) -> tuple[str, ...]:
-    from mlbom.digest.hashing import ALGORITHMS
+def _output(path: Path, root: Path, settings: Settings) -> Path:
+    """Return the output directory: in PATH by default, else relative to whoever names it."""
+    origin = settings.origins["output"]
+    bases = {ORIGIN_DEFAULT: path, "flag": Path.cwd(), "MLBOM_OUTPUT": Path.cwd()}
+    return (bases.get(origin, root) / settings.text("output")).resolve()
 
+
+def _each_model(request: GenerateRequest) -> Iterator[GenerateRequest]:
+    """Yield one request for each model below PATH, each with an output directory of its own."""
+    for name in models_below(request.plan):
+        folder = re.sub(r"[^\w.-]+", "-", "model" if name == "." else name)
+        plan = replace(request.plan, model=name, output=request.plan.output / folder)
+        yield replace(request, plan=plan)
+
+
+def _hashes(settings: Settings) -> tuple[str, ...]:
     for name in settings.texts("hashes"):
         if name not in ALGORITHMS:
             message = f"unknown digest {name!r}: --hashes takes {', '.join(ALGORITHMS)}"
@@ -121,7 +135,33 @@ def _source_date_epoch(environment: Mapping[str, str]) -> int | None:
     told = environment.get("SOURCE_DATE_EPOCH")
     if not told:
         return None
-    if not told.isascii() or not told.isdigit() or len(told) > 11:
+    if not re.fullmatch(r"[0-9]{1,11}", told):
         message = f"SOURCE_DATE_EPOCH takes seconds since 1970, not {told!r}"
         raise ConfigurationError(message)
     return int(told)
+
+
+def _status(result: GenerateResult, settings: Settings) -> ExitStatus:
+    causes = []
+    if not result.is_complete and not settings.flag("allow-incomplete"):
+        causes.append(ExitStatus.INCOMPLETE)
+    if result.is_dirty and settings.flag("require-clean"):
+        causes.append(ExitStatus.FINDINGS)
+    return worst(causes)
+
+
+def _print_result(result: GenerateResult) -> None:
+    """Tell on stderr what was made and what is not known."""
+    model = result.model
+    about = [f"{model.parameters} parameters" if model.parameters is not None else ""]
+    about += [model.licence or "", ", ".join(model.formats)]
+    lines = [f"{model.name}  {', '.join(part for part in about if part)}"]
+    lines += [f"  {name:<44} {len(data):>10} bytes" for name, data in result.files.items()]
+    kinds = Counter(gap.kind for gap in result.graph.gaps)
+    for gap in result.graph.gaps:
+        if gap.kind is GapKind.UNREADABLE:
+            lines.append(f"  unreadable: {gap.subject}: {gap.reason}")
+    known = ", ".join(f"{kinds[kind]} {kind.value}" for kind in GapKind if kinds[kind])
+    lines.append(f"not known: {known or 'nothing that was looked for'}")
+    lines.append(f"written to {result.output}" + ("" if result.bundles else ", not signed"))
+    print("\n".join(printable(line) for line in lines), file=sys.stderr)

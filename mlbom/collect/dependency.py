@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlbom.collect.distribution import Distribution, normal_name
+from mlbom.collect.scope import first_lines
 from mlbom.collect.site import Site
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 _MAX_REQUIREMENT = 4096
+_MAX_SHOWN = 80
 _SYSTEMS = {
     "linux": ("posix", "linux", "Linux"),
     "macosx": ("posix", "darwin", "Darwin"),
@@ -165,4 +167,4 @@ def _plain(requirement: "Requirement") -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:79] + "…"
+    return first_lines(text, _MAX_SHOWN)

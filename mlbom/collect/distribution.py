@@ -1,7 +1,7 @@
 """One installed distribution as its metadata folder tells it, read statically and bounded.
 
-Sources: PyPA "Core metadata" and "Recording installed projects" specifications. `importlib.metadata`
-would read the same files, but without bounds, and importing it costs more than reading them.
+Sources: PyPA "Core metadata" and "Recording installed projects". `importlib.metadata` would read
+the same files, but without bounds, and importing it costs more than reading them.
 """
 
 import csv
@@ -28,7 +28,9 @@ _HEADERS_END = re.compile(rb"\r?\n\r?\n")
 _PARENT = re.compile(r"(?:^|/)\.\.(?:/|$)")
 _ABSOLUTE = re.compile(r"/|[a-zA-Z]:/")
 # What differs between installers of the same wheel.
-_INSTALLER_FILES = frozenset({"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json"})
+_INSTALLER_FILES = frozenset(
+    {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

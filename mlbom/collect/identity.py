@@ -25,18 +25,18 @@ class ReleaseFacts:
     """What is known about the release itself before anything is inspected.
 
     Args:
-        name: the model's name as the user gave it, or None.
         version: --release VERSION, or None.
         source_date_epoch: SOURCE_DATE_EPOCH in seconds, or None.
         templates: digest over the templates that the renderers use.
         tool_version: version of mlbom.
+        name: the model's name as the user gave it, or None.
     """
 
-    name: str | None
     version: str | None
     source_date_epoch: int | None
     templates: Digest
     tool_version: str
+    name: str | None = None
 
 
 def observe_identity(

@@ -12,7 +12,7 @@ from pathlib import Path
 from mlbom.collect.datasets import DataTree, dataset_manifest, find_datasets, observe_dataset
 from mlbom.collect.files import observe_files
 from mlbom.collect.identity import ReleaseFacts, observe_identity
-from mlbom.collect.models import choose_model, find_models, named_model
+from mlbom.collect.models import choose_model, find_models, given_name, named_model
 from mlbom.collect.registry import collect_all
 from mlbom.collect.scope import DOCUMENT_LIMIT, ModelTree, Scope, read_below
 from mlbom.digest.hashing import DigestCache, FileDigest, Hashing
@@ -105,6 +105,7 @@ def inspect(
         NoWeightsError, SeveralModelsError: nothing, or too much, to describe.
     """
     scope, ignored = _open_scope(plan)
+    facts = replace(facts, name=given_name(scope.model, plan.model))
     datasets = find_datasets(_outside_model(scope), plan.data)
     reading = datasets if _reads_data(plan, datasets) else ()
     hashing = Hashing(plan.path, plan.hashes, cache).start(_to_hash(scope, reading))

@@ -8,13 +8,15 @@ _MAX_TEXT = 64 * 1024
 _COPYRIGHT = re.compile(
     r"\W*(?:portions )?copyright\b.*(?:\(c\)|©|\d{4})|\W*\(c\) .*\d{4}", re.IGNORECASE
 )
-_GRANTING = re.compile(r"\b(?:use[drs]?|commercial\w*|permi\w+|prohibit\w*|licen[cs]\w+)\b", re.I)
+_GRANTING = re.compile(
+    r"\b(?:use[drs]?|commercial\w*|permi\w+|prohibit\w*|licen[cs]\w+)\b", re.IGNORECASE
+)
 _RESERVED = re.compile(r"\W*all rights reserved\W*", re.IGNORECASE)
 # What may stand before the text: a title of few words, none of which narrows or widens it.
 _MAX_TITLE = 30
-_NARROWING = frozenset(
-    "or either dual dually except under unless portions parts some part files file following third"
-    " party see additional addition commons terms not only".split()
+_NARROWING = re.compile(
+    r"\b(?:or|either|dual|dually|except|under|unless|portions|parts?|some|files?|following|third"
+    r"|party|see|additional|addition|commons|terms|not|only)\b"
 )
 
 _AS_IS = "the software is provided as is "
@@ -163,5 +165,4 @@ def _by_fingerprint(words: str) -> str | None:
 
 
 def _is_title(words: str) -> bool:
-    title = words.split()
-    return len(title) <= _MAX_TITLE and not _NARROWING.intersection(title)
+    return len(words.split()) <= _MAX_TITLE and not _NARROWING.search(words)

@@ -112,6 +112,11 @@ def choose_model(models: tuple[ModelTree, ...], wanted: str | None, where: str) 
     raise SeveralModelsError(message, looked=looked, hint="--model NAME chooses one, --all all")
 
 
+def given_name(model: ModelTree, wanted: str) -> str | None:
+    """Return what the user calls a model when they did not choose it by its path, else None."""
+    return wanted if wanted and wanted not in _names(model) else None
+
+
 def _names(model: ModelTree) -> set[str]:
     last = posixpath.basename(model.name)
     return {model.name, last, last.split(".")[0], posixpath.splitext(last)[0]}

@@ -19,6 +19,8 @@ from mlbom.collect.sitepaths import import_paths
 from mlbom.errors import InspectedPythonError, UnreadableError
 from mlbom.evidence.observation import GapKind
 
+# Id of the environment that is inspected now, as opposed to those of recorded runs.
+ENVIRONMENT = "env:release"
 # Folders in which environments of a project are kept by habit, the likeliest first.
 _HABITUAL = (".venv", "venv", ".conda", "env")
 _VERSION = re.compile(r"\d+(?:\.\d+)+")

@@ -28,7 +28,7 @@ ALGORITHMS = ("sha256", "sha512", "blake3")
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """The size in bytes and the digests of one file, in the order the algorithms were asked for."""
+    """The size in bytes and the digests of one file; SHA-256 is always the first of them."""
 
     nbytes: int
     digests: tuple[Digest, ...]
@@ -36,7 +36,11 @@ class FileDigest:
     @property
     def sha256(self) -> str:
         """Return the SHA-256 in hexadecimal digits: the identity of a file."""
-        return next(d.value for d in self.digests if d.algorithm == "sha256")
+        return self.digests[0].value
+
+    def hex_of(self, algorithm: str) -> str | None:
+        """Return the hexadecimal digits of an algorithm, or None when it was not asked for."""
+        return next((d.value for d in self.digests if d.algorithm == algorithm), None)
 
 
 class DigestCache(Protocol):

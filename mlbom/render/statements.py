@@ -12,6 +12,8 @@ from mlbom.attest.statement import Statement, Subject
 from mlbom.attest.subjects import MODEL_NAME, MODEL_PREFIX, OUTPUT_PREFIX, in_name_order
 from mlbom.attest.types import CYCLONEDX_PREDICATE, RELEASE_PREDICATE
 from mlbom.errors import MalformedError
+from mlbom.evidence.graph import Graph
+from mlbom.evidence.nodes import Model, Release
 from mlbom.formats.strict_json import parse_json
 
 # Number and label in the bundles' file names.
@@ -83,9 +85,7 @@ def bom_statement(model: SignedModel, bom: bytes) -> Statement:
     return Statement(in_name_order(model_subjects(model)), CYCLONEDX_PREDICATE, predicate)
 
 
-def closing_statement(
-    model: SignedModel, purl: str, outputs: Iterable[HashedFile]
-) -> Statement:
+def closing_statement(model: SignedModel, purl: str, outputs: Iterable[HashedFile]) -> Statement:
     """Return statement 8: this model and exactly these files are the release.
 
     Args:
@@ -121,3 +121,17 @@ def model_subjects(model: SignedModel) -> tuple[Subject, ...]:
 
 def _subject(prefix: str, file: HashedFile) -> Subject:
     return Subject(prefix + file.path, file.sha256, file.sha512)
+
+
+def release_purl(graph: Graph) -> str:
+    """Return the model's purl with the version of this release (in-toto release predicate).
+
+    Without --release the version is `0+` and 12 digits of the manifest digest, also where the
+    model has another version of its own, such as a commit on a hub.
+    """
+    from urllib.parse import quote
+
+    release = graph.nodes(Release)[0]
+    model = graph.nodes(Model)[0]
+    unversioned = (model.purl or "pkg:generic/model@").rpartition("@")[0]
+    return f"{unversioned}@{quote(release.version or '0', safe='')}"

@@ -11,6 +11,7 @@ from mlbom.evidence.observation import GapKind
 from mlbom.render.cited import stated
 from mlbom.render.document import Document
 
+SUMMARY = "summary.json"
 SCHEMA = "urn:mlbom:summary:1"
 
 
@@ -60,4 +61,4 @@ def render_summary(graph: Graph, documents: Iterable[Document]) -> Document:
         "complete": not kinds[GapKind.UNREADABLE.value],
     }
     data = json.dumps(told, ensure_ascii=False, indent=2, sort_keys=True).encode() + b"\n"
-    return Document("summary.json", "application/json", data)
+    return Document(SUMMARY, "application/json", data)

@@ -1,0 +1,62 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEV := $(VENV)/.installed
+DEMO_VENV := .venv-demo
+# The demo's key lies outside the repository, as every private key must.
+DEMO_KEYS := $(or $(TMPDIR),/tmp)/mlbom-demo-$(shell id -u)
+ORACLE_VENV := .venv-oracle
+BENCH_VENV := .venv-bench
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test check test-oracle bench format goldens clean
+
+demo: ## install, make a key, generate and verify examples/char-lm
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python -m pip install --quiet .
+	rm -rf $(DEMO_KEYS)
+	$(DEMO_VENV)/bin/mlbom keys new $(DEMO_KEYS)/demo.pem
+	$(DEMO_VENV)/bin/mlbom generate examples/char-lm --key $(DEMO_KEYS)/demo.pem
+	$(DEMO_VENV)/bin/mlbom verify examples/char-lm/mlbom-out --key $(DEMO_KEYS)/demo.pub
+	@echo && ls -l examples/char-lm/mlbom-out examples/char-lm/mlbom-out/attestations
+	@echo && echo "open examples/char-lm/mlbom-out/report.html"
+
+test: $(DEV) ## all tests that run offline, without a GPU and without outside verifiers
+	$(BIN)/python -m pytest
+
+check: $(DEV) ## style, types, import floors, dependencies, workflow security
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/zizmor --offline --quiet action.yml .github/workflows
+
+test-oracle: $(DEV) ## outside verifiers judge our output; fails when one is missing
+	$(PYTHON) -m venv $(ORACLE_VENV)
+	$(ORACLE_VENV)/bin/python -m pip install --quiet model-signing==1.1.1 pyOpenSSL
+	command -v openssl >/dev/null
+	command -v sha256sum >/dev/null
+	MLBOM_ORACLE_VENV=$(ORACLE_VENV) MLBOM_ORACLES_REQUIRED=1 $(BIN)/python -m pytest -m oracle
+
+bench: $(DEV) ## speed as ratios to peers, both sides in one run
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet aisbom-cli==1.7.0 .
+	$(BIN)/python benchmarks/run.py --venv $(BENCH_VENV)
+
+format: $(DEV) ## put the code into the house's form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+goldens: $(DEV) ## make the golden files again; read the difference before you commit it
+	$(BIN)/python -m pytest tests/golden --remake-goldens
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) $(ORACLE_VENV) $(BENCH_VENV) $(DEMO_KEYS) examples/char-lm/mlbom-out
+
+$(DEV): pyproject.toml .ci/requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement .ci/requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@

@@ -1,0 +1,79 @@
+"""The output directory against its closing statement: every listed file, and no other."""
+
+from collections.abc import Mapping
+
+from mlbom.attest.publickey import MAX_BYTES as MAX_KEY_BYTES
+from mlbom.attest.publickey import parse_public_key
+from mlbom.attest.subjects import ReleaseSubjects
+from mlbom.errors import PublicKeyError, UnreadableError
+from mlbom.verify.bundles import SignedStatement
+from mlbom.verify.compare import differing
+from mlbom.verify.directory import ReleaseDirectory
+from mlbom.verify.measure import hold_against
+from mlbom.verify.verdict import Ledger
+
+EDGE_OUTPUTS = "closing statement -> output directory"
+# Documents that are parsed, and the most bytes of each.
+DOCUMENTS = {"model.manifest": 2**28, "evidence.json": 2**28, "bom.cdx.json": 2**26}
+_KEY_SUFFIXES = (".pub", ".pem")
+_POLICY_NAMES = ("mlbom-policy.yaml", "root.layout")
+
+
+def check_outputs(
+    ledger: Ledger,
+    directory: ReleaseDirectory,
+    closing: SignedStatement,
+    subjects: ReleaseSubjects,
+) -> Mapping[str, bytes]:
+    """Hold the output directory against the closing statement.
+
+    Args:
+        ledger: takes the problems and the edge.
+        directory: the output directory.
+        closing: the closing statement, which lists every file but its own bundle.
+        subjects: its subjects.
+
+    Returns:
+        the bytes of each document that is the signed one, by name; only these may be parsed.
+    """
+    since = len(ledger.problems)
+    listed = {path: subject.digests for path, subject in subjects.outputs.items()}
+    read: dict[str, bytes] = {}
+    for name, limit in DOCUMENTS.items():
+        if name not in listed:
+            message = f"the closing statement does not list {name}"
+            ledger.problem("file-missing", message, name)
+            continue
+        try:
+            read[name] = directory.read(name, limit)
+        except UnreadableError:
+            continue  # What stands there instead is named below.
+    wide = any("sha512" in digests for digests in listed.values())
+    algorithms = ("sha256", "sha512") if wide else ("sha256",)
+    measured = directory.measure(algorithms, without=closing.path)
+    hold_against(ledger, listed, measured, "the closing statement")
+    checked = f"names and digests of {len(listed)} files"
+    why = "every file is the signed one, and no other lies there"
+    ledger.judge(EDGE_OUTPUTS, checked, since, why)
+    return {
+        name: data
+        for name, data in read.items()
+        if not differing(listed[name], directory.digests_read(name))
+    }
+
+
+def show_keys(ledger: Ledger, directory: ReleaseDirectory) -> None:
+    """Remark on public keys and policies that lie in the release: they are never used."""
+    for entry in directory.files():
+        name = entry.path.rsplit("/", 1)[-1]
+        if name in _POLICY_NAMES:
+            message = f"{entry.path} lies in the release and is not used as a policy"
+            ledger.problem("key-in-release", message, entry.path)
+        if not name.endswith(_KEY_SUFFIXES):
+            continue
+        try:
+            key = parse_public_key(directory.read(entry.path, MAX_KEY_BYTES), entry.path)
+        except (UnreadableError, PublicKeyError):
+            continue  # No key: judged as any other file.
+        message = f"{entry.path} is the public key {key.hint}; it lies in the release: not used"
+        ledger.problem("key-in-release", message, entry.path)

@@ -1,0 +1,1 @@
+"""Attacks, each a test with a name."""

@@ -1,0 +1,132 @@
+"""The output directory: the old set or the new set, at every moment."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlbom import outdir
+from mlbom.errors import LockedError, OutputError, UsageError
+from mlbom.outdir import check_output, project_lock, replace_directory
+
+OLD = {"evidence.json": b"old", "a/b": b"old"}
+NEW = {"evidence.json": b"new", "c": b"new"}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_directory_is_replaced_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
+) -> None:
+    if not exchange:
+        monkeypatch.setattr(outdir, "_rename_exchange", lambda *_: False)
+    target = tmp_path / "new" / "out"
+    replace_directory(target, OLD)
+    assert content(target) == OLD
+    replace_directory(target, NEW)
+    assert content(target) == NEW
+    assert os.listdir(target.parent) == ["out"]
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+def test_a_fault_at_any_write_leaves_the_old_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    target = tmp_path / "out"
+    replace_directory(target, OLD)
+    calls = {"left": step}
+    real = os.fsync
+
+    def failing(descriptor: int) -> None:
+        calls["left"] -= 1
+        if calls["left"] == 0:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    try:
+        replace_directory(target, NEW)
+    except OutputError as error:
+        assert "No space left" in str(error)
+        assert content(target) in (OLD, NEW)
+    else:
+        assert calls["left"] > 0
+        assert content(target) == NEW
+    monkeypatch.setattr(os, "fsync", real)
+    replace_directory(target, NEW)
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_killed_fallback_exchange_is_recovered(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    replace_directory(target, OLD)
+    target.rename(tmp_path / ".out.mlbom-old")
+    (tmp_path / ".out.mlbom-new").mkdir()
+    replace_directory(target, NEW)
+    assert content(target) == NEW
+    assert os.listdir(tmp_path) == ["out"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from mlbom.outdir import replace_directory
+print("ready", flush=True)
+n = 0
+while True:
+    n += 1
+    replace_directory(Path(sys.argv[1]), {f"{i}": str(n).encode() for i in range(20)})
+"""
+
+
+def test_kill_at_any_moment_leaves_one_whole_set(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    for round_ in range(12):
+        child = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(target)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout
+        child.stdout.readline()
+        time.sleep(0.005 + 0.0137 * round_)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        if target.exists():
+            found = content(target)
+            assert len(found) == 20
+            assert len(set(found.values())) == 1
+
+
+def test_somebody_elses_directory_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="did not write"):
+        check_output(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(OutputError):
+        check_output(tmp_path / "link")
+    check_output(tmp_path / "not-there-yet")
+
+
+def test_a_second_writer_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+    folder = tmp_path / ".mlbom"
+    with project_lock(folder) as writable:
+        assert writable
+        with pytest.raises(LockedError, match=str(os.getpid())), project_lock(folder):
+            pass
+    with project_lock(folder):
+        pass
+    assert (folder / ".gitignore").is_file()
+
+
+def test_a_folder_that_cannot_be_made_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with project_lock(tmp_path / "file" / ".mlbom") as writable:
+        assert not writable
