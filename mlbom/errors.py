@@ -215,6 +215,15 @@ class RepositoryError(UnreadableError):
     hint = "git fsck shows what is damaged"
 
 
+class UnknownFormatError(UnreadableError):
+    """mlbom has no reader for the format of this file.
+
+    It is hashed and listed like every other file; what it holds stays unknown and is said to be.
+    """
+
+    code = "E0206"
+
+
 class UnverifiedOwnerError(MlbomError):
     """The repository belongs to another user, so git refuses to read it.
 

@@ -70,13 +70,13 @@ SECRET_RULES = (
         r"(?i)--(?:token|password|api-key|secret)[= ](?!<)[^\s\"']{6,}",
     ),
 )
-_TEXT_PATTERNS = tuple(re.compile(rule.pattern) for rule in SECRET_RULES)
-_BYTES_PATTERNS = tuple(re.compile(rule.pattern.encode()) for rule in SECRET_RULES)
-
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s<>\"'`]+")
-_SCP_LIKE = re.compile(r"(?:[\w.-]+@)?([\w.-]+\.[\w-]+|localhost):(?!//|\d+(?:/|$))([^\s]+)")
+# With a user any host will do; without one only a host with a dot is told from `C:\\path` or `a:b`.
+_SCP_LIKE = re.compile(
+    r"(?:[\w.-]+@([\w.-]+)|([\w.-]+\.[\w-]+|localhost)):(?!//|\d+(?:/|$))([^\s]+)"
+)
 _HOME = re.compile(
     r"(?<![\w:/.])(?:/home/[^/\s:\"'<>]+|/Users/[^/\s:\"'<>]+|/root"
     r"|[A-Za-z]:\\Users\\[^\\\s:\"'<>]+)(?=[/\\\s:\"',;)]|$)"
@@ -100,9 +100,9 @@ def clean_text(text: str) -> str:
     text = _CONTROL.sub("", _ANSI.sub("", text))
     text = _URL.sub(lambda m: clean_url(m.group()), text)
     lowered = text.lower()
-    for rule, pattern in zip(SECRET_RULES, _TEXT_PATTERNS, strict=True):
+    for rule in SECRET_RULES:
         if rule.literal in lowered:
-            text = pattern.sub(f"<redacted:{rule.name}>", text)
+            text = re.sub(rule.pattern, f"<redacted:{rule.name}>", text)
     return _HOME.sub("~", text)
 
 
@@ -113,7 +113,7 @@ def clean_url(url: str) -> str:
     """
     if "://" not in url:
         scp = _SCP_LIKE.fullmatch(url)
-        return f"ssh://{scp[1]}/{scp[2].lstrip('/')}" if scp else url
+        return f"ssh://{scp[1] or scp[2]}/{scp[3].lstrip('/')}" if scp else url
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -130,9 +130,9 @@ def clean_url(url: str) -> str:
 def find_secrets(data: bytes) -> Iterator[SecretHit]:
     """Yield what looks like a secret in finished bytes."""
     lowered = data.lower()
-    for rule, pattern in zip(SECRET_RULES, _BYTES_PATTERNS, strict=True):
+    for rule in SECRET_RULES:
         if rule.literal.encode() in lowered:
-            for match in pattern.finditer(data):
+            for match in re.finditer(rule.pattern.encode(), data):
                 yield SecretHit(rule.name, match.start())
 
 

@@ -41,4 +41,8 @@ def _pages() -> dict[str, str]:
         code: f"{page.split('Args:')[0].rstrip()}\n\nExit status: {statuses[code]}"
         for code, page in errors.items()
     }
-    return {**pages, **RULES}
+    rules = {
+        rule.id: f"{rule.title}\n\n{rule.text}\n\nExit status: {int(rule.status)}"
+        for rule in RULES
+    }
+    return {**pages, **rules}

@@ -145,7 +145,7 @@ def _status(result: GenerateResult, settings: Settings) -> ExitStatus:
     causes = []
     if not result.is_complete and not settings.flag("allow-incomplete"):
         causes.append(ExitStatus.INCOMPLETE)
-    if result.is_dirty and settings.flag("require-clean"):
+    if not result.is_clean and settings.flag("require-clean"):
         causes.append(ExitStatus.FINDINGS)
     return worst(causes)
 

@@ -124,7 +124,7 @@ class BlobReader:
 
     def _link(self, full: bytes) -> tuple[str, bytes]:
         try:
-            return self._blob_id(os.readlink(full)), b""  # noqa: PTH115 - Path rewrites targets
+            return self._blob_id(os.readlink(full)), b""
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise OSError(errno.ELOOP, "no link") from error

@@ -222,7 +222,7 @@ def record_digest(distribution: Distribution) -> Digest | None:
     if data is None:
         return None
     try:
-        rows = list(csv.reader(io.StringIO(data.decode("utf-8"), newline="")))
+        rows = list(csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         message = f"{distribution.shown}/RECORD is malformed: {error}"
         raise MalformedError(message) from error

@@ -8,9 +8,7 @@ _MAX_TEXT = 64 * 1024
 _COPYRIGHT = re.compile(
     r"\W*(?:portions )?copyright\b.*(?:\(c\)|©|\d{4})|\W*\(c\) .*\d{4}", re.IGNORECASE
 )
-_GRANTING = re.compile(
-    r"\b(?:use[drs]?|commercial\w*|permi\w+|prohibit\w*|licen[cs]\w+)\b", re.IGNORECASE
-)
+_GRANTING = re.compile(r"\b(?:use[drs]?|commercial\w*|permi\w+|prohibit\w*)\b", re.IGNORECASE)
 _RESERVED = re.compile(r"\W*all rights reserved\W*", re.IGNORECASE)
 # What may stand before the text: a title of few words, none of which narrows or widens it.
 _MAX_TITLE = 30
@@ -165,4 +163,5 @@ def _by_fingerprint(words: str) -> str | None:
 
 
 def _is_title(words: str) -> bool:
-    return len(words.split()) <= _MAX_TITLE and not _NARROWING.search(words)
+    narrowed = _NARROWING.search(words) or _GRANTING.search(words)
+    return len(words.split()) <= _MAX_TITLE and not narrowed

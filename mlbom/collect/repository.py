@@ -202,8 +202,9 @@ class _Inspection:
         if changed:
             yield self._witness.observes(Repository(dirty=True, changed=changed))
         elif not found.tracked_count:
-            self._states.add("untracked")
-            reason = "no file below PATH is tracked: the commit says nothing about them"
+            if self._has_commit:
+                self._states.add("untracked")
+            reason = "no file below PATH is tracked, so none can be compared with a commit"
             yield self._witness.misses(SUBJECT, reason, field=field)
         elif not found.filtered and not found.unreadable:
             yield self._witness.observes(Repository(dirty=False))

@@ -91,10 +91,10 @@ def find_site(scope: Scope) -> Site | NoSite:
 
 def _named(scope: Scope, named: Path) -> Site | NoSite:
     check_interpreter(named, scope.project_root)
-    prefix = named.absolute() if named.is_dir() else prefix_of(named)
+    prefix = named.absolute() if os.path.isdir(named) else prefix_of(named)
     remarks = []
     if _is_own(prefix):
-        remarks.append(
+        remarks.appendos.path.isdiros.path.isfile(
             "the environment named by --python is the one that mlbom itself runs in: which of its"
             " packages are there only for mlbom is not known"
         )
@@ -113,7 +113,7 @@ def _habitual(scope: Scope) -> Iterator[Path]:
     for folder in dict.fromkeys((scope.path, scope.project_root)):
         for name in _HABITUAL:
             prefix = folder / name
-            if (prefix / "pyvenv.cfg").is_file() or (prefix / "conda-meta").is_dir():
+            if (prefix / "pyvenv.cfg") or (prefix / "conda-meta"):
                 yield prefix
 
 

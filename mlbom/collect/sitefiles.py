@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlbom.digest.openfile import open_regular
@@ -19,6 +19,7 @@ _LINUX = re.compile(r"(?:manylinux(?:1|2010|2014|_\d+_\d+)|musllinux_\d+_\d+|lin
 _MACOS = re.compile(r"macosx_\d+_\d+_(x86_64|arm64)")
 _WINDOWS = re.compile(r"win32|win_(?:amd64|arm64)")
 _MAX_WHEEL = 64 * 1024
+_BLOCK = 256 * 1024
 
 
 def read_bounded(path: Path | str, limit: int, shown: str) -> bytes | None:
@@ -47,14 +48,24 @@ def read_head(path: Path | str, nbytes: int, shown: str) -> bytes | None:
         UnreadableError: not a regular file, or not readable.
     """
     try:
-        with os.fdopen(_open(path), "rb") as stream:
-            return stream.read(nbytes)
+        descriptor = _open(path)
+        try:
+            return b"".join(_blocks(descriptor, nbytes))
+        finally:
+            os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"cannot read {shown}: {reason}"
         raise UnreadableError(message) from error
+
+
+def _blocks(descriptor: int, nbytes: int) -> Iterator[bytes]:
+    """Yield what a file holds, at most `nbytes`; a large limit alone must cost no memory."""
+    while nbytes and (block := os.read(descriptor, min(nbytes, _BLOCK))):
+        nbytes -= len(block)
+        yield block
 
 
 def _open(path: Path | str) -> int:

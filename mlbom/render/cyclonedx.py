@@ -46,7 +46,7 @@ class CycloneDxRenderer:
         spec: version of the specification, `1.7` or `1.6`.
     """
 
-    def __init__(self, spec: str = "1.7") -> None:
+    def __init__(self, spec: str) -> None:
         self._spec = spec
 
     def render(self, graph: Graph) -> Document:

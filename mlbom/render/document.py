@@ -22,7 +22,13 @@ class Document:
 
 
 class Renderer(Protocol):
-    """Graph to bytes, pure: the same graph gives the same bytes."""
+    """Graph to bytes, pure: the same graph gives the same bytes.
+
+    Args:
+        spec: CycloneDX version that the user chose; only the BOM depends on it.
+    """
+
+    def __init__(self, spec: str) -> None: ...
 
     def render(self, graph: Graph) -> Document:
         """Return the document."""

@@ -13,6 +13,9 @@ from mlbom.render.view import shown, view_of
 class ReportRenderer:
     """Renders report.html."""
 
+    def __init__(self, spec: str) -> None:
+        del spec  # the same for every version of the BOM
+
     def render(self, graph: Graph) -> Document:
         """Return the report."""
         text = render_template(

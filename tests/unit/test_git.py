@@ -124,9 +124,7 @@ def test_output_beyond_the_limit_is_refused(top: Path) -> None:
         git.open_repository(top).read("cat-file", "--batch", stdin=b"HEAD\n", limit=10)
 
 
-def test_git_that_does_not_answer_is_ended(
-    top: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_git_that_does_not_answer_is_ended(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe as a configuration file keeps git waiting for ever."""
     repository = git.open_repository(top)
     os.mkfifo(top / ".git" / "waiting")
@@ -216,10 +214,10 @@ def test_importing_the_module_and_looking_for_a_repository_import_no_gitpython()
         "mlbom.git.find_repository(pathlib.Path('/'))\n"
         "assert 'git' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)  # noqa: S603 - our own script
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def _pretend_another_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switch on git's own test hook for its check of the owner."""
-    variables = {**git._ENVIRONMENT, "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}  # noqa: SLF001
+    variables = {**git._ENVIRONMENT, "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
     monkeypatch.setattr(git, "_ENVIRONMENT", variables)

