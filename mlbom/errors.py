@@ -313,7 +313,8 @@ class UnsafeKeyFileError(RefusedError):
 
 
 def all_errors(root: type[MlbomError] = MlbomError) -> Iterator[type[MlbomError]]:
-    """Yield every error class, parents before children."""
+    """Yield every error class of this module, parents before children."""
     yield root
     for child in root.__subclasses__():
-        yield from all_errors(child)
+        if child.__module__ == __name__:
+            yield from all_errors(child)

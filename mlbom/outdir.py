@@ -12,7 +12,7 @@ from mlbom.errors import LockedError, OutputError, UsageError
 MARK = "evidence.json"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_GITIGNORE = b"*\n!.gitignore\n!runs/\n!runs/*/\n!runs/*/record.sigstore.json\n!runs/*/*.link\n"
+_GITIGNORE = b"*\n!runs/\n!runs/*/\n!runs/*/record.sigstore.json\n!runs/*/*.link\n"
 
 
 def check_output(target: Path) -> None:

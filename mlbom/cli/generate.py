@@ -17,7 +17,7 @@ from mlbom.digest.hashing import ALGORITHMS
 from mlbom.errors import ConfigurationError, ExitStatus, worst
 from mlbom.evidence.observation import GapKind
 from mlbom.guard import printable
-from mlbom.pipeline import GenerateRequest, GenerateResult, generate, models_below, preview_bom
+from mlbom.pipeline.generate import GenerateRequest, GenerateResult, generate, models_below, preview_bom
 
 _FLAGS = (
     "model weights data data-depth output python spec key release exclude "

@@ -69,7 +69,7 @@ class AcceleratorCollector:
             reason = "no environment is inspected, so this host's accelerators are not recorded"
             yield witness.misses(SUBJECT, reason)
             return
-        driver = read_driver() if any(mark.exists() for mark in DRIVER_MARKS) else None
+        driver = read_driver() if any(os.path.exists(mark) for mark in DRIVER_MARKS) else None
         if driver is None:
             yield witness.misses(SUBJECT, "no NVIDIA driver")
             return

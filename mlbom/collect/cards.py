@@ -10,6 +10,7 @@ from mlbom.collect.scope import Scope, Witness, first_lines, texts
 from mlbom.errors import UnreadableError
 from mlbom.evidence.nodes import Dataset, Metric, Model
 from mlbom.evidence.observation import Gap, Observation
+from mlbom.evidence.origin import Method
 from mlbom.formats.strict_yaml import parse_yaml
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
@@ -48,7 +49,8 @@ def _hugging_face_card(subject: str, text: str, witness: Witness) -> Iterator[Ob
     front, body = split_front_matter(text)
     description = _first_paragraph(body)
     if description:
-        yield witness.observes(Model(id=subject, description=description), key="body")
+        inferring = witness.by(Method.INFERRED)
+        yield inferring.observes(Model(id=subject, description=description), key="body")
     if not front:
         return
     try:

@@ -7,6 +7,7 @@ the same files, but without bounds, and importing it costs more than reading the
 import csv
 import hashlib
 import io
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ def read_distribution(folder: Path) -> Distribution | None:
         MalformedError: not UTF-8, or without a valid name and version.
     """
     shown = printable(folder.name)
-    names = ("METADATA", "PKG-INFO") if folder.is_dir() else ("",)
+    names = ("METADATA", "PKG-INFO") if os.path.isdir(folder) else ("",)
     for name in names:
         place = f"{shown}/{name}".rstrip("/")
         data = read_head(folder / name, _MAX_HEADERS + 1, place)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,11 +30,13 @@ def check_interpreter(named: Path, project_root: Path) -> None:
     if not os.path.lexists(named):
         hint = ""
         if named.name == str(named):
+            import shutil
+
             elsewhere = shutil.which(named.name)
             hint = f"name it with its path: {elsewhere}" if elsewhere else ""
         message = f"there is no interpreter {named}"
         raise PathNotFoundError(message, hint=hint)
-    if named.is_dir():
+    if os.path.isdir(named):
         if not is_prefix(named):
             message = f"{named} is a folder, but not the root of a Python environment"
             raise InspectedPythonError(message)
@@ -54,10 +55,10 @@ def check_interpreter(named: Path, project_root: Path) -> None:
 
 def is_prefix(folder: Path) -> bool:
     """Return whether a folder is the root of a virtual, conda or plain installation."""
-    if (folder / "pyvenv.cfg").is_file() or (folder / "conda-meta").is_dir():
+    if os.path.isfile(folder / "pyvenv.cfg") or os.path.isdir(folder / "conda-meta"):
         return True
     places = [*folder.glob("lib/py*3*/*-packages"), folder / "Lib" / "site-packages"]
-    return any(place.is_dir() for place in places)
+    return any(os.path.isdir(place) for place in places)
 
 
 def prefix_of(executable: Path) -> Path:
@@ -68,9 +69,9 @@ def prefix_of(executable: Path) -> Path:
     """
     executable = executable.absolute()
     for folder in (executable.parent, executable.parent.parent):
-        if (folder / "pyvenv.cfg").is_file():
+        if os.path.isfile(folder / "pyvenv.cfg"):
             return folder
-    if (executable.parent.parent / "conda-meta").is_dir():
+    if os.path.isdir(executable.parent.parent / "conda-meta"):
         return executable.parent.parent
     real = Path(os.path.realpath(executable))
     return real.parent.parent if real.parent.name.lower() in _BINARY_FOLDERS else real.parent
@@ -83,7 +84,7 @@ def _real_binaries(script: Path, head: bytes, project_root: Path) -> Iterator[Pa
     """
     line = head[2:].split(b"\n", 1)[0].decode("utf-8", errors="replace").strip()
     shebang = Path(line.split(" ")[0])
-    if _PYTHON_NAME.fullmatch(shebang.name) and shebang.is_file():
+    if _PYTHON_NAME.fullmatch(shebang.name) and os.path.isfile(shebang):
         yield shebang
     if script.parent.name != "shims":
         return
@@ -91,7 +92,7 @@ def _real_binaries(script: Path, head: bytes, project_root: Path) -> Iterator[Pa
     for version_file in (project_root / ".python-version", root / "version"):
         for version in _named_versions(version_file):
             binary = root / "versions" / version / "bin" / script.name
-            if binary.is_file():
+            if os.path.isfile(binary):
                 yield binary
 
 

@@ -1,5 +1,6 @@
 """The licence of an installed distribution: what it declares, else what its licence text is."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,9 +123,9 @@ def _identified(distribution: Distribution) -> Iterator[str | None]:
     """
     found = False
     for place in ("", "licenses/"):
-        names = list_folder(distribution.folder / place) if distribution.folder.is_dir() else []
+        names = list_folder(distribution.folder / place)
         for name in [n for n in names if _LICENCE_FILE.fullmatch(n)][:_MAX_FILES]:
-            if (distribution.folder / place / name).is_dir():
+            if os.path.isdir(distribution.folder / place / name):
                 continue
             found = True
             yield _identify_file(distribution, place + name)

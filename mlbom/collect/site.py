@@ -83,10 +83,12 @@ def find_site(scope: Scope) -> Site | NoSite:
         f"the project has a further environment, {_relative(other, scope)}, which was not read"
         for other in candidates[1:]
     ]
+    shown = _relative(candidates[0], scope)
     try:
-        return _site(candidates[0], _relative(candidates[0], scope), remarks)
+        site = _site(candidates[0], shown, remarks)
     except UnreadableError as error:
         return NoSite(reason=str(error), kind=GapKind.UNREADABLE)
+    return site if site.paths else NoSite(reason=f"{shown} holds no site-packages")
 
 
 def _named(scope: Scope, named: Path) -> Site | NoSite:
@@ -94,7 +96,7 @@ def _named(scope: Scope, named: Path) -> Site | NoSite:
     prefix = named.absolute() if os.path.isdir(named) else prefix_of(named)
     remarks = []
     if _is_own(prefix):
-        remarks.appendos.path.isdiros.path.isfile(
+        remarks.append(
             "the environment named by --python is the one that mlbom itself runs in: which of its"
             " packages are there only for mlbom is not known"
         )
@@ -113,7 +115,7 @@ def _habitual(scope: Scope) -> Iterator[Path]:
     for folder in dict.fromkeys((scope.path, scope.project_root)):
         for name in _HABITUAL:
             prefix = folder / name
-            if (prefix / "pyvenv.cfg") or (prefix / "conda-meta"):
+            if os.path.isfile(prefix / "pyvenv.cfg") or os.path.isdir(prefix / "conda-meta"):
                 yield prefix
 
 
@@ -186,8 +188,8 @@ def _installed_version(prefix: Path, versions: list[str]) -> str:
     named = re.fullmatch(r"(?:python|pypy)(3\.\d+)t?", linked)
     minor = named[1] if named else max(versions, key=_as_numbers, default="0")
     header = prefix / "include" / f"python{minor}" / "patchlevel.h"
-    match = _PATCH_LEVEL.search(read_bounded(header, 64 * 1024, "patchlevel.h") or b"")
-    return match[1].decode("ascii") if match else minor
+    exact = _PATCH_LEVEL.search(read_bounded(header, 64 * 1024, "patchlevel.h") or b"")
+    return exact[1].decode("ascii") if exact else minor
 
 
 def _as_numbers(version: str) -> tuple[int, ...]:

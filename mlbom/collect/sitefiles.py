@@ -85,6 +85,15 @@ def list_folder(folder: Path | str) -> list[str]:
         return []
 
 
+def refusal(folder: Path) -> str:
+    """Return why an existing folder cannot be listed, empty when it can."""
+    try:
+        with os.scandir(folder):
+            return ""
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
 def wheel_platform(folders: Iterable[Path]) -> str | None:
     """Return the platform of the first wheel installed that is for one, such as `linux_x86_64`.
 

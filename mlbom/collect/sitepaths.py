@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlbom.collect.sitefiles import list_folder, read_bounded
+from mlbom.collect.sitefiles import list_folder, read_bounded, refusal
 from mlbom.errors import UnreadableError
 from mlbom.guard import printable
 
@@ -33,6 +33,9 @@ def import_paths(prefix: Path, version: str, settings: Mapping[str, str]) -> Imp
         prefix: root of the environment.
         version: of its Python; only the first two numbers count.
         settings: of its pyvenv.cfg; empty when it is no virtual environment.
+
+    Raises:
+        UnreadableError: a folder of packages is here and cannot be listed.
     """
     minor = ".".join(version.split(".")[:2])
     own = site_folders(prefix, minor) if settings else system_folders(prefix, minor)
@@ -46,6 +49,10 @@ def import_paths(prefix: Path, version: str, settings: Mapping[str, str]) -> Imp
                 "the environment includes the packages of its base installation, which was not"
                 " found"
             )
+    for folder in folders:
+        if reason := refusal(folder):
+            message = f"cannot list {folder.parent.name}/{folder.name}: {reason}"
+            raise UnreadableError(message)
     return _with_pth_lines(_unique(folders), remarks)
 
 
@@ -56,8 +63,8 @@ def site_folders(prefix: Path, minor: str) -> Iterator[Path]:
         present = [n for n in list_folder(prefix / library) if n.startswith(("python3", "pypy3"))]
         names = [name for name in present if name in wanted] or present
         folders = (prefix / library / name / "site-packages" for name in names)
-        yield from (folder for folder in folders if folder.is_dir())
-    if (prefix / "Lib" / "site-packages").is_dir():
+        yield from (folder for folder in folders if os.path.isdir(folder))
+    if os.path.isdir(prefix / "Lib" / "site-packages"):
         yield prefix / "Lib" / "site-packages"
 
 
@@ -76,7 +83,7 @@ def system_folders(prefix: Path, minor: str) -> Iterator[Path]:
         prefix / "lib" / "python3" / "dist-packages",
         prefix / "lib" / f"python{minor}" / "dist-packages",
     )
-    yield from (place for place in places if place.is_dir())
+    yield from (place for place in places if os.path.isdir(place))
 
 
 def _base_prefix(home: str) -> Path:
@@ -111,6 +118,8 @@ def _with_pth_lines(folders: list[Path], remarks: list[str]) -> ImportPaths:
                 starting.append(name)
             added += _named_folders(folder, lines)
     unique = _unique([*folders, *added])
+    if closed := [folder.name for folder in unique if refusal(folder)]:
+        remarks.append(f".pth files name folders that cannot be listed: {_listed(closed)}")
     if len(unique) > _MAX_PATHS:
         remarks.append(f".pth files name more than {_MAX_PATHS} folders: the rest was not read")
     if starting:
@@ -130,11 +139,7 @@ def _named_folders(folder: Path, lines: Sequence[str]) -> Iterator[Path]:
         if line.startswith(("import ", "import\t")):
             continue
         named = Path(os.path.normpath(folder / plain))
-        try:
-            is_folder = named.is_dir()
-        except OSError:
-            continue
-        if is_folder:
+        if os.path.isdir(named):
             yield named
 
 

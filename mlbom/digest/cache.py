@@ -23,10 +23,18 @@ _RACY_NS = 2 * 10**9
 _Row = dict[str, list[object]]
 
 
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return this user's cache folder (XDG base directory specification).
+
+    It may not exist; for a user without a home it never will, and nothing is cached.
+    """
+    base = environment.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(os.devnull if base.startswith("~") else base) / "mlbom"
+
+
 def default_cache_path(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the cache file of this user (XDG base directory specification)."""
-    base = environment.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    return Path(base) / "mlbom" / "digests-1.sqlite"
+    """Return the digest cache of this user."""
+    return cache_folder(environment) / "digests-1.sqlite"
 
 
 class StatCache:

@@ -16,6 +16,7 @@ from mlbom.formats.opcode_values import Blob, Call, GlobalRef, OpaqueKey
 # 10 million opcodes take a few seconds and hold 250,000 tensors.
 MAX_OPCODES = 10_000_000
 MAX_CONTAINERS = 4_000_000
+MAX_GLOBALS = 10_000
 MAX_TEXT_BYTES = 128 * 1024 * 1024
 MAX_LINE = 64 * 1024
 KEPT_TEXT = 64 * 1024
@@ -82,9 +83,9 @@ class Machine:
             LimitError: a budget is used up.
         """
         self._reset()
-        read = self.read
+        read, opcodes = self.read, self.opcodes
         try:
-            for self.opcodes in range(self.opcodes + 1, MAX_OPCODES + 1):
+            for opcodes in range(self.opcodes, MAX_OPCODES):  # noqa: B007 - read in `finally`
                 handlers[read(1)](self)
         except Stop:
             return self.pop()
@@ -96,6 +97,8 @@ class Machine:
             raise TruncatedError(self._at("the pickle ends inside an argument")) from error
         except (ValueError, OverflowError) as error:
             raise MalformedError(self._at("a wrong argument")) from error
+        finally:
+            self.opcodes = opcodes + 1
         message = f"the pickle has more than {MAX_OPCODES} opcodes, the limit"
         raise LimitError(message)
 
@@ -179,6 +182,9 @@ class Machine:
             raise MalformedError(self._at("a global whose name is no text"))
         ref = self.globals.get((module, name))
         if ref is None:
+            if len(self.globals) >= MAX_GLOBALS:
+                message = f"the pickle imports more than {MAX_GLOBALS} names, the limit"
+                raise LimitError(message)
             self.keep(module.encode() + name.encode())
             ref = self.globals[module, name] = GlobalRef(module, name)
         return ref

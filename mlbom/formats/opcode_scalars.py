@@ -78,7 +78,7 @@ def _string(m: Machine) -> None:
     if len(quoted) < 2 or quoted[0] != quoted[-1] or quoted[:1] not in (b"'", b'"'):  # noqa: PLR2004 - two quotes
         message = "a STRING without quotes"
         raise MalformedError(message)
-    m.stack.append(codecs.escape_decode(quoted[1:-1])[0].decode("latin-1"))  # type: ignore[attr-defined]
+    m.stack.append(codecs.escape_decode(quoted[1:-1])[0].decode("latin-1"))
 
 
 def _unicode(m: Machine) -> None:

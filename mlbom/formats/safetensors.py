@@ -89,7 +89,8 @@ def _refuse_pickle(data: bytes) -> None:
     """Refuse a file that a pickle loader would run: its length field reads as pickle opcodes."""
     found = walk(BytesIO(data), len(data), max_streams=1)
     if found.globals:
-        message = f"the bytes are a pickle as well, which imports {_shown(found.globals[0])}: could not tell"
+        imported = _shown(found.globals[0])
+        message = f"the bytes are a pickle as well, which imports {imported}: could not tell"
         raise MalformedError(message)
 
 
@@ -135,9 +136,9 @@ def _tensor(name: str, told: Any) -> tuple[TensorInfo, int, int]:  # noqa: ANN40
 
 def _are_sizes(value: Any, most: int) -> bool:  # noqa: ANN401 - any JSON value
     """Return whether this is a short list of whole numbers whose product stays computable."""
-    if not isinstance(value, list) or len(value) > most:
+    if not isinstance(value, list) or len(value) > most or not {*map(type, value)} <= {int}:
         return False
-    return all(type(item) is int and 0 <= item <= MAX_ELEMENTS for item in value)
+    return not value or (min(value) >= 0 and max(value) <= MAX_ELEMENTS)
 
 
 def _shown(name: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -157,5 +158,5 @@ def _check_spans(spans: list[tuple[int, int, str]], data_bytes: int) -> None:
         position = end
     if position != data_bytes:
         what = "more" if data_bytes > position else "less"
-        message = f"the file has {data_bytes} bytes of data, {what} than the {position} of its tensors"
+        message = f"the file has {data_bytes} bytes of data, {what} than its tensors' {position}"
         raise MalformedError(message)

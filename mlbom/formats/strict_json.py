@@ -1,6 +1,7 @@
 """Strict JSON: what two readers could understand differently is refused."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from mlbom.errors import LimitError, MalformedError
@@ -8,6 +9,8 @@ from mlbom.evidence.canonical import MAX_INTEGER
 
 MAX_DEPTH = 64
 MAX_BYTES = 64 * 1024 * 1024
+_SAFE_DIGITS = 19
+_CONTAINERS = (dict, list)
 
 
 def parse_json(
@@ -53,8 +56,7 @@ def parse_json(
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        seen: set[str] = set()
-        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))
+        repeated, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         message = f"the key {repeated!r} appears twice in one object"
         raise ValueError(message)
     return value
@@ -74,7 +76,7 @@ def _finite(digits: str) -> float:
 
 
 def _safe_int(digits: str) -> int:
-    value = int(digits) if len(digits) < 20 else MAX_INTEGER + 1
+    value = int(digits) if len(digits) <= _SAFE_DIGITS else MAX_INTEGER + 1
     if abs(value) > MAX_INTEGER:
         message = f"the integer {digits[:24]} is beyond 2^53"
         raise ValueError(message)
@@ -82,18 +84,19 @@ def _safe_int(digits: str) -> int:
 
 
 def _check_depth(value: Any, what: str) -> None:  # noqa: ANN401 - any JSON value
-    level = [value]
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(MAX_DEPTH):
+        if not level:
+            return
         level = [
             child
             for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
+            for child in (item.values() if type(item) is dict else item)
+            if type(child) in _CONTAINERS
         ]
-        if not level:
-            return
-    message = f"{what} nests deeper than {MAX_DEPTH} levels"
-    raise LimitError(message)
+    if level:
+        message = f"{what} nests deeper than {MAX_DEPTH} levels"
+        raise LimitError(message)
 
 
 def _check_surrogates(value: Any, what: str) -> None:  # noqa: ANN401 - any JSON value

@@ -1,6 +1,7 @@
-"""Strict YAML: plain data only, bounded in size, depth and aliases."""
+"""Strict YAML: plain data only, bounded in size, depth and aliases, no key twice."""
 
-import datetime
+import datetime as dt
+from functools import cache
 from typing import Any
 
 from mlbom.errors import LimitError, MalformedError
@@ -14,7 +15,8 @@ MAX_NODES = 500_000
 def parse_yaml(data: bytes, what: str) -> Any:  # noqa: ANN401 - any YAML value
     """Parse YAML 1.1 from untrusted bytes into dicts, lists, texts, numbers, booleans and None.
 
-    Dates come back as ISO 8601 text. No tag constructs an object.
+    Keys become texts. Dates come back as ISO 8601 text, sets as sorted lists. No tag constructs an
+    object. A merge key (`<<`) gives defaults, which the mapping's own keys may override.
 
     Args:
         data: UTF-8 bytes.
@@ -29,13 +31,9 @@ def parse_yaml(data: bytes, what: str) -> Any:  # noqa: ANN401 - any YAML value
     if len(data) > MAX_BYTES:
         message = f"{what} has {len(data)} bytes, more than the limit of {MAX_BYTES}"
         raise LimitError(message)
-    loader_type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        aliases = sum(isinstance(e, yaml.AliasEvent) for e in yaml.parse(data, loader_type))
-        if aliases > MAX_ALIASES:
-            message = f"{what} uses {aliases} aliases, more than the limit of {MAX_ALIASES}"
-            raise LimitError(message)
-        value = yaml.load(data, loader_type)  # noqa: S506 - a SafeLoader
+        _check_events(data, what)
+        value = yaml.load(data, _loader_type())  # noqa: S506 - derived from a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         message = f"{what} is not valid YAML: {' '.join(str(error).split())}"
         raise MalformedError(message) from error
@@ -43,6 +41,66 @@ def parse_yaml(data: bytes, what: str) -> Any:  # noqa: ANN401 - any YAML value
         message = f"{what} nests deeper than {MAX_DEPTH} levels"
         raise LimitError(message) from error
     return _Plain(what).value(value, 0)
+
+
+def _check_events(data: bytes, what: str) -> None:
+    """Bound depth and aliases before anything is built.
+
+    The parser of libyaml does not recurse, but the composer above it does, in C and without a
+    limit: 60,000 open brackets end the process.
+    """
+    import yaml
+
+    depth = aliases = 0
+    begins = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+    ends = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+    for event in yaml.parse(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, yaml.ScalarEvent):
+            continue
+        if isinstance(event, begins):
+            depth += 1
+        elif isinstance(event, ends):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            aliases += 1
+        if depth > MAX_DEPTH:
+            message = f"{what} nests deeper than {MAX_DEPTH} levels"
+            raise LimitError(message)
+        if aliases > MAX_ALIASES:
+            message = f"{what} uses more than {MAX_ALIASES} aliases, the limit"
+            raise LimitError(message)
+
+
+@cache
+def _loader_type() -> Any:  # noqa: ANN401 - a class made here, because yaml is imported late
+    """Return PyYAML's safe loader (in C where there is one), refusing repeated keys."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        """Looks at the keys of each mapping before merge keys are resolved."""
+
+        def flatten_mapping(self, node: Any) -> None:  # noqa: ANN401 - a yaml.MappingNode
+            # Resolving a merge key puts the defaults among the node's own keys: look only once.
+            if not getattr(node, "keys_checked", False):
+                node.keys_checked = True
+                self.check_keys(node)
+            super().flatten_mapping(node)
+
+        def check_keys(self, node: Any) -> None:  # noqa: ANN401 - a yaml.MappingNode
+            seen = set()
+            for key_node, _ in node.value:
+                if not isinstance(key_node, yaml.ScalarNode):
+                    continue  # refused by the loader itself
+                is_text = key_node.tag.endswith((":str", ":merge", ":value"))
+                key = key_node.value if is_text else self.construct_object(key_node)
+                if (is_text, key) in seen:
+                    message = f"the key {key!r} appears twice in one mapping"
+                    raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
+                seen.add((is_text, key))
+
+    return Loader
 
 
 class _Plain:
@@ -59,15 +117,24 @@ class _Plain:
             raise LimitError(message)
         match value:
             case dict():
-                return {self._key(k): self.value(v, depth + 1) for k, v in value.items()}
-            case list() | tuple() | set():
+                return self._mapping(value, depth)
+            case list() | tuple():
                 return [self.value(item, depth + 1) for item in value]
-            case datetime.datetime() | datetime.date():
+            case set():
+                return [self.value(item, depth + 1) for item in sorted(value, key=repr)]
+            case dt.datetime() | dt.date():
                 return value.isoformat()
             case bytes():
                 return value.hex()
             case _:
                 return value
+
+    def _mapping(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
+        plain = {self._key(k): self.value(v, depth + 1) for k, v in value.items()}
+        if len(plain) != len(value):
+            message = f"{self.what} has two keys that are the same as texts, as 1 and '1' are"
+            raise MalformedError(message)
+        return plain
 
     def _key(self, key: Any) -> str:  # noqa: ANN401 - any YAML scalar
         if isinstance(key, dict | list | tuple):

@@ -60,9 +60,8 @@ DTYPES = {
     "bits2x4": "BITS2X4",
     "bits4x2": "BITS4X2",
 }
-_MODULES = ("torch", "torch.cuda", "torch.storage")
 _TENSOR_CLASSES = (
-    "Tensor FloatTensor DoubleTensor HalfTensor BFloat16Tensor LongTensor IntTensor ShortTensor "
+    "FloatTensor DoubleTensor HalfTensor BFloat16Tensor LongTensor IntTensor ShortTensor "
     "CharTensor ByteTensor BoolTensor"
 ).split()
 _SMALL_INTEGERS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in range(1, 8)]
@@ -93,12 +92,15 @@ _OTHERS = (
     "torch.per_tensor_affine",
     "torch.per_tensor_symmetric",
     "torch.serialization._get_layout",
-    "torch.storage.TypedStorage",
 )
-# What torch 2.13 loads with `weights_only=True`: it rebuilds tensors and plain data, nothing else.
+# What torch 2.13 loads with `weights_only=True`, without its deprecated sparse tensor classes: it
+# rebuilds tensors and plain data and does nothing else. The names of Python 2 are admitted too.
 REBUILDING = frozenset(
-    [f"{module}.{name}" for module in _MODULES for name in STORAGE_DTYPES]
-    + [f"{module}.{name}" for module in ("torch", "torch.cuda") for name in _TENSOR_CLASSES]
+    [f"torch.{name}" for name in STORAGE_DTYPES if name != "UntypedStorage"]
+    + [f"torch.cuda.{name}" for name in STORAGE_DTYPES if not name.startswith(("Q", "U"))]
+    + ["torch.storage.TypedStorage", "torch.storage.UntypedStorage"]
+    + [f"torch.{name}" for name in _TENSOR_CLASSES]
+    + [f"torch.cuda.{name}" for name in _TENSOR_CLASSES]
     + [f"torch.{name}" for name in (*DTYPES, *_SMALL_INTEGERS)]
     + [f"torch._utils.{name}" for name in _REBUILDERS]
     + list(_OTHERS)

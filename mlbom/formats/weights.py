@@ -1,5 +1,6 @@
-"""What every reader of weight files gives: the tensor table, and the way to find the right reader."""
+"""What every reader of weight files gives, and how the right reader is found."""
 
+import gc
 import hashlib
 import json
 from collections import Counter
@@ -10,6 +11,7 @@ from importlib import import_module
 from math import prod
 from typing import BinaryIO, NamedTuple, Protocol
 
+from mlbom.errors import UnknownFormatError
 from mlbom.evidence.digest import Digest
 from mlbom.evidence.nodes import Count, Pair
 
@@ -142,6 +144,37 @@ class WeightReader(Protocol):
             UnreadableError: otherwise unreadable; the message says why.
         """
         ...
+
+
+def read_weights(stream: BinaryIO, nbytes: int, path: str) -> WeightFacts:
+    """Return the facts of a weight file, by whichever reader knows its first bytes.
+
+    Args:
+        stream: seekable, at the beginning.
+        nbytes: size of the file.
+        path: name of the file, a hint only.
+
+    Raises:
+        UnknownFormatError: no reader knows the format.
+        MalformedError: the bytes are not of the format that they begin like.
+        LimitError: the file asks for more than its reader allows.
+        UnreadableError: otherwise unreadable.
+    """
+    head = stream.read(HEAD_BYTES)
+    reader = reader_for(head, path)
+    if reader is None:
+        message = "no reader for this format"
+        raise UnknownFormatError(message)
+    stream.seek(0)
+    # Readers build hundreds of thousands of containers, none in a cycle: looking for cycles
+    # meanwhile would double the time.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return reader.read(stream, nbytes)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def reader_for(head: bytes, path: str) -> WeightReader | None:

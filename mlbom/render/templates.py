@@ -1,11 +1,13 @@
 """Jinja2 templates: where they lie, the sandbox they run in, and the digest that identifies them."""
 
 import hashlib
+import os
 import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlbom.digest.cache import cache_folder
 from mlbom.evidence.digest import Digest
 
 if TYPE_CHECKING:
@@ -56,11 +58,13 @@ def human_bytes(nbytes: int) -> str:
 
 @cache
 def _environment() -> "ImmutableSandboxedEnvironment":
-    from jinja2 import FileSystemLoader, StrictUndefined
+    from jinja2 import FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    folder = _bytecode_folder()
     environment = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(template_folder()),
+        bytecode_cache=FileSystemBytecodeCache(str(folder), "%s.jinja") if folder else None,
         autoescape=lambda name: bool(name) and ".html" in str(name),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -70,3 +74,19 @@ def _environment() -> "ImmutableSandboxedEnvironment":
     environment.filters["md"] = markdown_text
     environment.filters["nbytes"] = human_bytes
     return environment
+
+
+def _bytecode_folder() -> Path | None:
+    """Return where compiled templates are kept, like __pycache__: a folder only this user writes.
+
+    Compiling costs more than all other rendering. A compiled template is used only while its source
+    is the same; without such a folder templates are compiled each time.
+    """
+    folder = cache_folder() / "templates"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError:
+        return None
+    owned = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return folder if owned and not status.st_mode & 0o022 else None

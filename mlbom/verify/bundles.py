@@ -6,9 +6,10 @@ from mlbom.attest.bundle import MAX_BYTES, Bundle, check_bundle_size, parse_bund
 from mlbom.attest.dsse import pae
 from mlbom.attest.statement import Statement, parse_statement
 from mlbom.attest.types import CYCLONEDX_PREDICATE, OMS_PREDICATE, RELEASE_PREDICATE
+from mlbom.digest.tree import EntryKind
 from mlbom.errors import LimitError, UnreadableError
 from mlbom.formats.strict_json import parse_json
-from mlbom.verify.directory import ReleaseDirectory
+from mlbom.verify.directory import BUNDLES, ReleaseDirectory
 from mlbom.verify.trust import TrustedKey, TrustedKeys
 from mlbom.verify.verdict import Ledger
 
@@ -62,6 +63,10 @@ def read_bundles(
     directory: ReleaseDirectory, trust: TrustedKeys, ledger: Ledger
 ) -> tuple[SignedStatement, ...]:
     """Return the good statements of a release; every other bundle becomes a problem."""
+    for entry in directory.entries:
+        if entry.kind is EntryKind.UNREADABLE and entry.path in ("", BUNDLES.rstrip("/")):
+            message = f"cannot read the folder {entry.path or directory.root}"
+            ledger.problem("unreadable", message, entry.path)
     bundles = directory.bundles()
     if len(bundles) > MAX_BUNDLES:
         message = f"the release has {len(bundles)} bundles, more than {MAX_BUNDLES}"

@@ -11,7 +11,7 @@ from mlbom.evidence.canonical import canonical_json
 from mlbom.formats.strict_json import parse_json
 from mlbom.verify.bundles import SignedStatement
 from mlbom.verify.compare import Digests, differing
-from mlbom.verify.verdict import Ledger
+from mlbom.verify.verdict import Ledger, counted
 
 EDGE_CLOSING = "closing statement -> model.manifest"
 EDGE_WEIGHTS = "weights statement -> model.manifest"
@@ -132,5 +132,4 @@ def expected_files(
 
 def _holds(manifest: Manifest) -> str:
     count = len(manifest.files)
-    files = "1 file" if count == 1 else f"{count} files"
-    return f"model.manifest {manifest.digests['sha256']} lists {files}"
+    return f"model.manifest {manifest.digests['sha256']} lists {counted(count, 'file')}"

@@ -11,7 +11,7 @@ from mlbom.errors import PathNotFoundError, UsageError
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Dataset, Model
 from mlbom.verify.measure import locate, measure
-from mlbom.verify.verdict import Ledger
+from mlbom.verify.verdict import Ledger, counted
 
 
 def check_inputs(ledger: Ledger, graph: Graph, check_data: Mapping[str, Path]) -> None:
@@ -60,13 +60,12 @@ def _rehash(ledger: Ledger, name: str, dataset: Dataset, place: Path) -> None:
     found = dir_hash(manifest_bytes((path, d["sha256"]) for path, d in files.items()))
     signed = dataset.manifest.value if dataset.manifest else ""
     if found != signed and not measured.unreadable:
-        counted = "" if dataset.file_count is None else f" of {dataset.file_count} files"
-        message = (
-            f"{name} is another one: {place} holds {len(files)} files with the manifest {found}, "
-            f"the release names {signed}{counted}"
-        )
+        known = dataset.file_count
+        size = "" if known is None else f" of {counted(known, 'file')}"
+        here = f"{place} holds {counted(len(files), 'file')} with the manifest {found}"
+        message = f"{name} is another one: {here}, the release names {signed}{size}"
         ledger.problem("data-differs", message)
-    checked = f"manifest of {len(files)} files in {place}"
+    checked = f"manifest of {counted(len(files), 'file')} in {place}"
     ledger.judge(name, checked, since, f"equals {signed}")
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from mlbom.attest.statement import unsafe_name
 from mlbom.digest.ignore import RELEASE_FILES, ignore_list
 from mlbom.digest.tree import Entry, EntryKind, walk
-from mlbom.guard import printable
 from mlbom.verify.compare import Digests, differing
 from mlbom.verify.directory import SUMMARY
 from mlbom.verify.measure import Measured, hold_against, locate, measure
-from mlbom.verify.verdict import Ledger
+from mlbom.verify.verdict import Ledger, counted, one_line
 
 EDGE_TREE = "model.manifest -> model files"
 EDGE_RELEASE_FILES = "closing statement -> files beside the model"
@@ -75,7 +74,7 @@ def check_model(ledger: Ledger, model: ExpectedModel) -> None:
     for path in model.files:
         if reason := unsafe_name(path):
             ledger.problem("unsafe-name", f"the manifest's file name {path[:200]!r} {reason}")
-    checked = f"SHA-256 of {len(model.files)} listed files in {model.root}"
+    checked = f"digests of {counted(len(model.files), 'listed file')} in {model.root}"
     if len(ledger.problems) > since:
         ledger.judge(EDGE_TREE, checked, since, "")
         return
@@ -98,7 +97,7 @@ def _check_directory(ledger: Ledger, model: ExpectedModel) -> None:
         if entry.kind is not EntryKind.SKIPPED:
             entries.append(entry)
         elif entry.path not in RELEASE_FILES and entry.path != inside:
-            ledger.skipped.append(printable(entry.path))
+            ledger.skipped.append(one_line(entry.path))
     measured = measure(model.root, entries, model.algorithms)
     hold_against(ledger, model.files, measured, _WITNESS)
 
@@ -162,7 +161,7 @@ def _check_release_files(ledger: Ledger, model: ExpectedModel) -> None:
         if entry.path not in bound:
             message = f"{entry.path} is not bound: it equals no file of the release"
             ledger.problem("not-bound", message, entry.path)
-    checked = f"SHA-256 of {len(entries)} files that publishing adds"
+    checked = f"SHA-256 of {counted(len(entries), 'file')} that publishing adds"
     if len(bound) == len(entries):
         ledger.held(EDGE_RELEASE_FILES, checked, "each equals a file of the release")
     else:

@@ -10,7 +10,7 @@ from mlbom.verify.bundles import SignedStatement
 from mlbom.verify.compare import differing
 from mlbom.verify.directory import ReleaseDirectory
 from mlbom.verify.measure import hold_against
-from mlbom.verify.verdict import Ledger
+from mlbom.verify.verdict import Ledger, counted
 
 EDGE_OUTPUTS = "closing statement -> output directory"
 # Documents that are parsed, and the most bytes of each.
@@ -52,7 +52,7 @@ def check_outputs(
     algorithms = ("sha256", "sha512") if wide else ("sha256",)
     measured = directory.measure(algorithms, without=closing.path)
     hold_against(ledger, listed, measured, "the closing statement")
-    checked = f"names and digests of {len(listed)} files"
+    checked = f"names and digests of {counted(len(listed), 'file')}"
     why = "every file is the signed one, and no other lies there"
     ledger.judge(EDGE_OUTPUTS, checked, since, why)
     return {

@@ -16,7 +16,6 @@ from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import File, Release
 from mlbom.evidence.store import load_graph
 from mlbom.formats.strict_json import parse_json
-from mlbom.guard import printable
 from mlbom.verify.bundles import BOM, CLOSING, WEIGHTS, SignedStatement, read_bundles
 from mlbom.verify.chain import (
     EDGE_BOM,
@@ -35,7 +34,7 @@ from mlbom.verify.inputs import check_inputs
 from mlbom.verify.model import EDGE_TREE, ExpectedModel, check_model, find_model_root
 from mlbom.verify.outputs import DOCUMENTS, EDGE_OUTPUTS, check_outputs, show_keys
 from mlbom.verify.trust import TrustedKeys
-from mlbom.verify.verdict import EdgeStatus, Ledger, Verdict
+from mlbom.verify.verdict import EdgeStatus, Ledger, Verdict, one_line
 
 EDGE_EVIDENCE = "evidence.json -> model.manifest"
 # A verdict is good only when every one of these was reached and holds.
@@ -87,7 +86,7 @@ def verify_release(
     if closing and subjects:
         verdict = replace(
             verdict,
-            purl=printable(closing.statement.predicate["purl"]),
+            purl=one_line(closing.statement.predicate["purl"]),
             closing=closing.sha256,
             signer=closing.signer.key.hint,
         )
@@ -166,7 +165,7 @@ def _check_release(
         model = _expected_model(case, root, manifest, graph)
         if model:
             check_model(ledger, model)
-            verdict = replace(verdict, model_root=printable(str(model.root)))
+            verdict = replace(verdict, model_root=one_line(str(model.root)))
     return verdict
 
 

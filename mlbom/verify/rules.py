@@ -208,7 +208,8 @@ RULES = (
         "key-in-release",
         _REMARK,
         "a public key or policy lies in the release",
-        "It is shown and never used: whoever can change the release can change it too.",
+        "It is shown and never used: whoever can change the release can change it too. Get the "
+        "publisher's key by another way, and name it with --key.",
     ),
 )
 RULE_BY_ID = {rule.id: rule for rule in RULES}

@@ -85,6 +85,16 @@ class Verdict:
         return worst([*causes, ExitStatus.UNTRUSTED] if failed else causes)
 
 
+def one_line(text: str) -> str:
+    """Return text as one line for a terminal: a file's name must not write a verdict of its own."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 @dataclass(slots=True)
 class Ledger:
     """What the stages of one verification write down."""
@@ -95,7 +105,7 @@ class Ledger:
 
     def problem(self, rule: str, message: str, path: str = "") -> None:
         """Note a broken rule or a remark."""
-        self.problems.append(Problem(rule, printable(message), printable(path)))
+        self.problems.append(Problem(rule, one_line(message), one_line(path)))
 
     def held(self, name: str, checked: str, why: str) -> None:
         """Note an edge that holds."""
@@ -130,4 +140,4 @@ class Ledger:
         return not found
 
     def _edge(self, name: str, status: EdgeStatus, checked: str, why: str) -> None:
-        self.edges.append(Edge(printable(name), status, printable(checked), printable(why)))
+        self.edges.append(Edge(one_line(name), status, one_line(checked), one_line(why)))

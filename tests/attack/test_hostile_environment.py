@@ -22,6 +22,10 @@ from tests.fixtures.environment import (
     write_venv,
 )
 
+posix_only = pytest.mark.skipif(
+    os.name != "posix", reason="links, pipes and users as POSIX has them"
+)
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
@@ -62,6 +66,7 @@ def test_planted_start_code_never_runs(tmp_path: Path, site: Path, canary: Path)
     assert sys.path == before
 
 
+@posix_only
 def test_named_script_is_refused_and_never_started(tmp_path: Path, canary: Path) -> None:
     write_venv(tmp_path / ".venv")
     script = tmp_path / ".venv" / "bin" / "python3"
@@ -75,6 +80,7 @@ def test_named_script_is_refused_and_never_started(tmp_path: Path, canary: Path)
     assert not canary.exists()
 
 
+@posix_only
 def test_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "python")
     with pytest.raises(InspectedPythonError, match="no Python executable"):
@@ -153,6 +159,7 @@ def test_metadata_of_fifty_megabytes_costs_no_memory(
         assert gap.kind is GapKind.UNREADABLE
 
 
+@posix_only
 def test_record_with_paths_outside_opens_and_tells_nothing(tmp_path: Path, site: Path) -> None:
     secret = tmp_path / "pipe"
     os.mkfifo(secret)
@@ -171,6 +178,7 @@ def test_open_quote_in_a_record_does_not_hide_what_follows(tmp_path: Path, site:
     assert [g.kind for g in graph.gaps if g.field == "record"] == [GapKind.UNREADABLE]
 
 
+@posix_only
 @pytest.mark.parametrize("target", ["/etc/passwd", "/dev/zero", "/proc/self/environ", "METADATA"])
 def test_metadata_that_is_a_link_elsewhere_leaks_nothing(
     tmp_path: Path, site: Path, target: str
@@ -185,6 +193,7 @@ def test_metadata_that_is_a_link_elsewhere_leaks_nothing(
     assert gap.kind is GapKind.UNREADABLE
 
 
+@posix_only
 def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path: Path, site: Path) -> None:
     folder = write_distribution(site, "torch", "2.13.0")
     (site / "torch").mkdir()
@@ -203,6 +212,7 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path: Path, site: Pa
     assert {g.field for g in graph.gaps if g.kind is GapKind.UNREADABLE} == {"record", "source", ""}
 
 
+@posix_only
 def test_names_with_control_characters_and_wrong_bytes_stay_harmless(
     tmp_path: Path, site: Path
 ) -> None:

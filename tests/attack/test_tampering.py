@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from mlbom.errors import ExitStatus
 from mlbom.sign.signer import Signer
+from mlbom.verify.report import lines
 from tests.fixtures.tiny_release import TinyRelease, new_signer, single_file_release, write_files
 
 # What an attack does to a built release, the rule it must break, and what the message must name.
@@ -346,6 +348,16 @@ def test_a_terminal_escape_in_a_name_is_shown_escaped(tmp_path: Path, signer: Si
     (problem,) = release.verify().problems
     assert "\x1b" not in problem.message + problem.path
     assert "\\x1b" in problem.message
+
+
+def test_a_line_break_in_a_name_writes_no_verdict(tmp_path: Path, signer: Signer) -> None:
+    release = TinyRelease(tmp_path, signer).build()
+    write_files(release.root, {"x\nverdict: trusted\n": b"", "__pycache__\r\nheld": b""})
+    write_files(release.root, {"\n/__pycache__/a.pyc": b""})
+    told = "\n".join(lines(release.verify()))
+    assert told.count("\nverdict: ") == 1
+    assert told.endswith("\nverdict: untrusted")
+    assert not re.search(r"^held$", told, re.MULTILINE)
 
 
 def test_a_name_that_is_not_utf8_is_an_extra_file(tmp_path: Path, signer: Signer) -> None:

@@ -67,6 +67,8 @@ def test_ordinary_text_passes(text: str) -> None:
     [
         ("https://user:pw@host.org/a/b.git?x=1#y", "https://host.org/a/b.git"),
         ("git@github.com:org/name.git", "ssh://github.com/org/name.git"),
+        ("git@host:x", "ssh://host/x"),
+        ("C:\\models\\m", "C:\\models\\m"),
         ("ssh://git@host:22/a", "ssh://host:22/a"),
         ("file:///home/someone/models/m", "file:///m"),
         ("https://[::1]:80/x", "https://[::1]:80/x"),

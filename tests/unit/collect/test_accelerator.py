@@ -216,9 +216,7 @@ def test_driver_that_does_not_answer_is_unreadable(
     assert gap.kind is GapKind.UNREADABLE
 
 
-def test_driver_without_a_device(
-    tmp_path: Path, simulate: Callable[..., SimulatedDriver]
-) -> None:
+def test_driver_without_a_device(tmp_path: Path, simulate: Callable[..., SimulatedDriver]) -> None:
     simulate()
     assert reasons(collected("accelerator", tmp_path)) == ["the NVIDIA driver is here, but no GPU"]
 

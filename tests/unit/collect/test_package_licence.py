@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from packaging.licenses import canonicalize_license_expression
 
+from mlbom.collect.distribution import Distribution, read_distribution
 from mlbom.collect.licence_texts import identify_text
 from mlbom.collect.package_licence import _CLASSIFIERS, find_licence, spdx_expression
-from mlbom.collect.distribution import Distribution, read_distribution
 from tests.fixtures.environment import write_distribution
 
 MIT = """The MIT License (MIT)
@@ -111,7 +111,13 @@ def distribution(
 
 @pytest.mark.parametrize(
     ("text", "licence"),
-    [(MIT, "MIT"), (BSD_3, "BSD-3-Clause"), (BSD_2, "BSD-2-Clause"), (ISC, "ISC"), (BSL_1, "BSL-1.0")],
+    [
+        (MIT, "MIT"),
+        (BSD_3, "BSD-3-Clause"),
+        (BSD_2, "BSD-2-Clause"),
+        (ISC, "ISC"),
+        (BSL_1, "BSL-1.0"),
+    ],
 )
 def test_licence_text_is_identified(text: str, licence: str) -> None:
     assert identify_text(text) == licence
@@ -151,17 +157,32 @@ def test_common_texts_of_this_system() -> None:
 @pytest.mark.parametrize(
     ("headers", "expression", "source"),
     [
-        (["License-Expression: mit or apache-2.0", "License: BSD"], "MIT OR Apache-2.0", "License-Expression"),
+        (
+            ["License-Expression: mit or apache-2.0", "License: BSD"],
+            "MIT OR Apache-2.0",
+            "License-Expression",
+        ),
         (["License: Apache-2.0", BSD_CLASSIFIER], "Apache-2.0", "License"),
         (["License: mit"], "MIT", "License"),
         (["License-Expression: Nonsense", "License: ISC"], "ISC", "License"),
-        (["License: BSD", "Classifier: License :: OSI Approved :: MIT License"], "MIT", "classifier"),
         (
-            ["Classifier: License :: OSI Approved", "Classifier: License :: OSI Approved :: ISC License (ISCL)"],
+            ["License: BSD", "Classifier: License :: OSI Approved :: MIT License"],
+            "MIT",
+            "classifier",
+        ),
+        (
+            [
+                "Classifier: License :: OSI Approved",
+                "Classifier: License :: OSI Approved :: ISC License (ISCL)",
+            ],
             "ISC",
             "classifier",
         ),
-        (["Classifier: License :: Other/Proprietary License"], "LicenseRef-Proprietary", "classifier"),
+        (
+            ["Classifier: License :: Other/Proprietary License"],
+            "LicenseRef-Proprietary",
+            "classifier",
+        ),
     ],
 )
 def test_order_of_statements(
@@ -171,7 +192,9 @@ def test_order_of_statements(
     assert (found.expression, found.source, found.reason) == (expression, source, "")
 
 
-@pytest.mark.parametrize("place", ["{info}/LICENSE.txt", "{info}/licenses/LICENCE", "{info}/COPYING"])
+@pytest.mark.parametrize(
+    "place", ["{info}/LICENSE.txt", "{info}/licenses/LICENCE", "{info}/COPYING"]
+)
 def test_text_decides_when_the_classifier_names_a_family(tmp_path: Path, place: str) -> None:
     found = find_licence(distribution(tmp_path, [BSD_CLASSIFIER], {place: BSD_3}))
     assert (found.expression, found.source) == ("BSD-3-Clause", "text")
@@ -219,7 +242,15 @@ def test_every_classifier_maps_to_a_canonical_expression() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["(" * 400 + "MIT" + ")" * 400, "MIT " * 300, "MIT OR", "x" * 2000, "MIT\x00", "__import__('os')"]
+    "text",
+    [
+        "(" * 400 + "MIT" + ")" * 400,
+        "MIT " * 300,
+        "MIT OR",
+        "x" * 2000,
+        "MIT\x00",
+        "__import__('os')",
+    ],
 )
 def test_hostile_expressions_are_none(text: str) -> None:
     assert spdx_expression(text) == ""

@@ -1,6 +1,7 @@
 """Tests of mlbom.collect.packages: what is installed, where it came from, what requires what."""
 
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,10 @@ from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Environment, Package, Pair
 from mlbom.evidence.observation import GapKind
 from tests.fixtures.environment import collected, reasons, write_distribution, write_venv
+
+posix_only = pytest.mark.skipif(
+    os.name != "posix", reason="links, pipes and users as POSIX has them"
+)
 
 HEX = "ab" * 32
 
@@ -174,7 +179,10 @@ def test_author_is_named_without_address(
     [
         (["Home-page: https://x.org/a?token=1"], "https://x.org/a"),
         (["Project-URL: Home-Page, https://user:pw@x.org/a"], "https://x.org/a"),
-        (["Project-URL: Docs, https://d.org", "Project-URL: Source Code, https://s.org"], "https://s.org"),
+        (
+            ["Project-URL: Docs, https://d.org", "Project-URL: Source Code, https://s.org"],
+            "https://s.org",
+        ),
         (["Home-page: UNKNOWN"], None),
         (["Home-page: javascript:alert(1)"], None),
         (["Home-page: file:///home/someone/x"], None),
@@ -218,7 +226,10 @@ def test_local_source_elsewhere_keeps_only_its_name(tmp_path: Path, site: Path) 
             {"url": "ssh://git@git.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "d" * 40}},
             f"git+ssh://git.org/x.git@{'d' * 40}",
         ),
-        ({"url": "https://x.org/x-1.tar.gz?sig=abc", "archive_info": {}}, "https://x.org/x-1.tar.gz"),
+        (
+            {"url": "https://x.org/x-1.tar.gz?sig=abc", "archive_info": {}},
+            "https://x.org/x-1.tar.gz",
+        ),
     ],
 )
 def test_source_is_written_without_credentials(
@@ -228,6 +239,24 @@ def test_source_is_written_without_credentials(
     assert packages(tmp_path)["x"].source == source
 
 
+@pytest.mark.parametrize(
+    ("info", "wheel"),
+    [
+        ({"hash": f"sha256={HEX}"}, f"sha256:{HEX}"),
+        ({"hash": f"md5={HEX}"}, "None"),
+        ({"hashes": {"md5": HEX}}, "None"),
+        ({}, "None"),
+    ],
+)
+def test_wheel_of_a_drive_keeps_only_its_name(
+    tmp_path: Path, site: Path, info: dict[str, Any], wheel: str
+) -> None:
+    url = {"url": "file:///C:/Users/someone/x-1-py3-none-any.whl", "archive_info": info}
+    write_distribution(site, "x", "1", direct_url=url)
+    package = packages(tmp_path)["x"]
+    assert (package.source, str(package.wheel)) == ("x-1-py3-none-any.whl", wheel)
+
+
 def test_digest_of_a_source_archive_is_not_the_wheels(tmp_path: Path, site: Path) -> None:
     told = {"url": "https://x.org/x-1.tar.gz", "archive_info": {"hash": f"sha256={HEX}"}}
     write_distribution(site, "x", "1", direct_url=told)
@@ -235,9 +264,7 @@ def test_digest_of_a_source_archive_is_not_the_wheels(tmp_path: Path, site: Path
 
 
 @pytest.mark.parametrize("told", [{"url": 7}, {"url": "https://[x"}, {"no": "url"}])
-def test_malformed_direct_url_is_a_gap(
-    tmp_path: Path, site: Path, told: dict[str, Any]
-) -> None:
+def test_malformed_direct_url_is_a_gap(tmp_path: Path, site: Path, told: dict[str, Any]) -> None:
     write_distribution(site, "x", "1", direct_url=told)
     gaps = [g for g in collected("packages", tmp_path).gaps if g.field == "source"]
     assert [g.kind for g in gaps] == [GapKind.UNREADABLE]
@@ -285,7 +312,9 @@ def test_record_digest_ignores_installer_files_of_the_own_folder_only(tmp_path: 
 def test_missing_record_is_a_gap(tmp_path: Path, site: Path) -> None:
     (write_distribution(site, "x", "1") / "RECORD").unlink()
     graph = collected("packages", tmp_path)
-    assert reasons(graph, "pkg:pypi/x@1", "record") == ["no RECORD tells which files were installed"]
+    assert reasons(graph, "pkg:pypi/x@1", "record") == [
+        "no RECORD tells which files were installed"
+    ]
 
 
 def test_record_that_is_no_text_is_unreadable(tmp_path: Path, site: Path) -> None:
@@ -437,6 +466,7 @@ def test_answer_does_not_depend_on_the_order_of_the_folder(tmp_path: Path) -> No
     assert graphs[0] == graphs[1]
 
 
+@posix_only
 def test_real_venv_reads_the_same_inside_and_outside_of_the_project(tmp_path: Path) -> None:
     """Nothing of the environment's place shows in what is said of it."""
     prefix = tmp_path / "elsewhere"

@@ -36,7 +36,9 @@ def site(tmp_path: Path) -> Path:
     return write_venv(tmp_path / ".venv")
 
 
-def write_torch(site: Path, version: str, source: str, tag: str = "cp311-cp311-linux_x86_64") -> None:
+def write_torch(
+    site: Path, version: str, source: str, tag: str = "cp311-cp311-linux_x86_64"
+) -> None:
     write_distribution(site, "torch", version, tag=tag, files={"torch/version.py": source})
 
 
@@ -181,7 +183,12 @@ def test_two_wheels_of_one_library_contradict_each_other(tmp_path: Path, site: P
 def test_library_files_tell_what_no_wheel_tells(tmp_path: Path, site: Path) -> None:
     write_torch(site, "2.0.1", PLAIN)
     (site / "torch" / "lib").mkdir()
-    for name in ("libcudnn.so.8", "libcudnn_ops_infer.so.8", "libnvrtc-672ee683.so.11.2", "libc10.so"):
+    for name in (
+        "libcudnn.so.8",
+        "libcudnn_ops_infer.so.8",
+        "libnvrtc-672ee683.so.11.2",
+        "libc10.so",
+    ):
         (site / "torch" / "lib" / name).touch()
     found = runtimes(tmp_path)
     assert found["runtime:cudnn"].version == "8"

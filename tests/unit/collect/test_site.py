@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ from mlbom.collect.site import NoSite, Site, find_site
 from mlbom.errors import InspectedPythonError, PathNotFoundError
 from mlbom.evidence.observation import GapKind
 from tests.fixtures.environment import scope_of, write_distribution, write_venv
+
+posix_only = pytest.mark.skipif(
+    os.name != "posix", reason="links, pipes and users as POSIX has them"
+)
 
 
 def site_of(root: Path, python: Path | None = None) -> Site:
@@ -59,6 +65,7 @@ def test_environment_folder_can_be_named(tmp_path: Path) -> None:
     assert site_of(tmp_path, tmp_path / "env311").prefix == tmp_path / "env311"
 
 
+@posix_only
 def test_link_of_the_executable_is_not_resolved(tmp_path: Path) -> None:
     base = write_venv(tmp_path / "base").parents[2]
     site = write_venv(tmp_path / "env")
@@ -68,6 +75,7 @@ def test_link_of_the_executable_is_not_resolved(tmp_path: Path) -> None:
     assert site_of(tmp_path, link).paths == (site,)
 
 
+@posix_only
 def test_dangling_link_in_a_copied_environment_is_readable(tmp_path: Path) -> None:
     site = write_venv(tmp_path / "env")
     link = tmp_path / "env" / "bin" / "python"
@@ -76,6 +84,7 @@ def test_dangling_link_in_a_copied_environment_is_readable(tmp_path: Path) -> No
     assert site_of(tmp_path, link).paths == (site,)
 
 
+@posix_only
 def test_link_outside_of_an_environment_leads_to_its_installation(tmp_path: Path) -> None:
     site = tmp_path / "opt" / "lib" / "python3.12" / "site-packages"
     site.mkdir(parents=True)
@@ -173,6 +182,7 @@ def test_code_that_runs_at_start_is_named_in_a_remark(tmp_path: Path) -> None:
     assert "sitecustomize.py" in remark
 
 
+@posix_only
 def test_lib64_link_is_not_a_second_place(tmp_path: Path) -> None:
     site = write_venv(tmp_path / ".venv")
     (tmp_path / ".venv" / "lib64").symlink_to("lib")
@@ -259,6 +269,14 @@ def test_console_script_is_refused_and_its_interpreter_named(tmp_path: Path) -> 
     assert str(tmp_path / ".venv" / "bin" / "python") in caught.value.hint
 
 
+def test_environment_without_site_packages_is_none(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "pyvenv.cfg").write_text("version = 3.11.7\n")
+    found = find_site(scope_of(tmp_path))
+    assert isinstance(found, NoSite)
+    assert found.reason == ".venv holds no site-packages"
+
+
 def test_unreadable_settings_are_no_environment(tmp_path: Path) -> None:
     write_venv(tmp_path / ".venv")
     (tmp_path / ".venv" / "pyvenv.cfg").write_text("x" * 70_000)
@@ -267,6 +285,44 @@ def test_unreadable_settings_are_no_environment(tmp_path: Path) -> None:
     assert found.kind is GapKind.UNREADABLE
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that every user may enter, and give up the rights of root meanwhile."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if is_root:
+                os.seteuid(0)
+
+
+@posix_only
+def test_packages_that_may_not_be_listed_are_not_none(open_folder: Path) -> None:
+    site = write_venv(open_folder / ".venv")
+    site.chmod(0)
+    found = find_site(scope_of(open_folder))
+    site.chmod(0o755)
+    assert isinstance(found, NoSite)
+    assert found.kind is GapKind.UNREADABLE
+    assert "site-packages" in found.reason
+
+
+@posix_only
+def test_named_folder_that_may_not_be_listed_is_remarked(open_folder: Path) -> None:
+    site = write_venv(open_folder / ".venv")
+    (site / "closed").mkdir(mode=0)
+    (site / "x.pth").write_text("closed\n")
+    remarks = site_of(open_folder).remarks
+    (site / "closed").chmod(0o755)
+    assert any("cannot be listed: closed" in remark for remark in remarks)
+
+
+@posix_only
 def test_real_venv_agrees_with_its_own_interpreter(tmp_path: Path) -> None:
     """The interpreter of a venv made by the standard library is asked, after we have looked."""
     subprocess.run(
