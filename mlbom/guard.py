@@ -71,6 +71,7 @@ SECRET_RULES = (
     ),
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = re.compile(f"[\\t\\n]|{_CONTROL.pattern}")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s<>\"'`]+")
 # With a user any host will do; without one only a host with a dot is told from `C:\\path` or `a:b`.
@@ -137,6 +138,8 @@ def find_secrets(data: bytes) -> Iterator[SecretHit]:
 
 
 def printable(text: str) -> str:
-    """Return text safe for a terminal line: control characters are shown as escapes."""
-    return _CONTROL.sub(lambda m: m.group().encode("unicode_escape", "surrogatepass").decode(), text)
+    """Return text safe for one terminal line: control characters are shown as escapes."""
+    return _UNPRINTABLE.sub(
+        lambda m: m.group().encode("unicode_escape", "surrogatepass").decode(), text
+    )
 

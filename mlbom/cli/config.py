@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mlbom.cli.main import Parser
 from mlbom.config import SETTINGS, find_project_root, load_settings
-from mlbom.errors import ExitStatus
+from mlbom.status import ExitStatus
 
 
 def build_parser(prog: str) -> Parser:

@@ -5,7 +5,8 @@ import difflib
 import inspect
 
 from mlbom.cli.main import Parser
-from mlbom.errors import ExitStatus, UsageError, all_errors
+from mlbom.errors import UsageError, all_errors
+from mlbom.status import ExitStatus
 from mlbom.verify.rules import RULES
 
 

@@ -14,10 +14,17 @@ from mlbom.cli.signing import choose_signer
 from mlbom.collect.inspect import InspectionPlan
 from mlbom.config import ORIGIN_DEFAULT, Settings, find_project_root, load_settings
 from mlbom.digest.hashing import ALGORITHMS
-from mlbom.errors import ConfigurationError, ExitStatus, worst
+from mlbom.errors import ConfigurationError
 from mlbom.evidence.observation import GapKind
 from mlbom.guard import printable
-from mlbom.pipeline.generate import GenerateRequest, GenerateResult, generate, models_below, preview_bom
+from mlbom.pipeline.generate import (
+    GenerateRequest,
+    GenerateResult,
+    generate,
+    models_below,
+    preview_bom,
+)
+from mlbom.status import ExitStatus, worst
 
 _FLAGS = (
     "model weights data data-depth output python spec key release exclude "

@@ -6,9 +6,9 @@ from pathlib import Path
 from mlbom.cli.main import Parser
 from mlbom.cli.signing import key_access
 from mlbom.config import find_project_root
-from mlbom.errors import ExitStatus
 from mlbom.sign.newkey import KEY_NAMES, LOST_VERIFIERS, KeyPaths, default_key_paths, make_key
 from mlbom.sign.signer import open_signer
+from mlbom.status import ExitStatus
 
 
 def build_parser(prog: str) -> Parser:

@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import NoReturn
 
 from mlbom import __version__
-from mlbom.errors import ExitStatus, MlbomError
+from mlbom.errors import MlbomError
+from mlbom.status import ExitStatus
 
 # Command -> (module that builds its parser and runs it, what it does). A module is imported when
 # its command is chosen, so that --help imports the standard library only.

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlbom.cli.main import Parser
-from mlbom.errors import ExitStatus, NoTrustedKeyError, PathNotFoundError, UsageError
+from mlbom.errors import NoTrustedKeyError, PathNotFoundError, UsageError
 from mlbom.pipeline.verify import verdict_sarif, verify
 from mlbom.sign.newkey import default_key_paths
+from mlbom.status import ExitStatus
 from mlbom.verify.report import lines, verdict_document
 from mlbom.verify.trust import TrustedKeys, read_trusted_keys
 from mlbom.verify.verdict import Verdict

@@ -4,7 +4,7 @@ Markers (PEP 508, PyPA "Dependency specifiers") are evaluated with the values of
 Python, never those of the Python that runs mlbom.
 """
 
-from collections import defaultdict
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,7 +16,10 @@ from mlbom.collect.site import Site
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-_MAX_REQUIREMENT = 4096
+_MAX_LENGTH = 4096
+_MAX_REQUIREMENTS = 5000
+# Markers evaluated altogether: a large environment needs a few thousand.
+_MAX_EVALUATIONS = 200_000
 _MAX_SHOWN = 80
 _SYSTEMS = {
     "linux": ("posix", "linux", "Linux"),
@@ -81,77 +84,95 @@ def dependency_graph(
         distributions: what is installed, each name once.
         environment: the marker values of the inspected environment.
     """
-    by_key = {found.key: found for found in distributions}
-    needs = {key: Needs() for key in by_key}
-    asked = {key: _requirements(found, needs[key]) for key, found in by_key.items()}
-    active: dict[str, set[str]] = defaultdict(set)
-    pending = list(by_key)
-    while pending:
-        key = pending.pop()
-        for requirement, text in asked[key]:
-            if not _applies(requirement, text, environment, active[key], needs[key]):
+    return _Resolver(distributions, environment).resolve()
+
+
+class _Resolver:
+    """Follows requirements and the extras that they activate, each extra of a distribution once."""
+
+    def __init__(
+        self, distributions: Sequence[Distribution], environment: Mapping[str, str]
+    ) -> None:
+        self._by_key = {found.key: found for found in distributions}
+        self._environment = environment
+        self._needs = {key: Needs() for key in self._by_key}
+        # What to look at: distributions and one extra of theirs, first all without an extra.
+        self._pending = deque((key, "") for key in self._by_key)
+        self._active = set(self._pending)
+        self._always: set[tuple[str, str]] = set()
+
+    def resolve(self) -> Mapping[str, Needs]:
+        asked = {key: self._requirements(key) for key in self._by_key}
+        budget = _MAX_EVALUATIONS
+        while self._pending:
+            key, extra = self._pending.popleft()
+            budget -= len(asked[key])
+            if budget < 0:
+                self._needs[key].malformed.add((key, "too many extras and requirements to follow"))
                 continue
-            wanted = normal_name(requirement.name)
-            fresh = {normal_name(extra) for extra in requirement.extras} - active[wanted]
-            if wanted in by_key and fresh:
-                active[wanted] |= fresh
-                pending.append(wanted)
-            _note(requirement, by_key, key, needs[key])
-    return needs
+            for requirement in asked[key]:
+                self._follow(key, extra, requirement)
+        return self._needs
 
+    def _requirements(self, key: str) -> list["Requirement"]:
+        from packaging.requirements import InvalidRequirement, Requirement
 
-def _requirements(found: Distribution, needs: Needs) -> list[tuple["Requirement", str]]:
-    from packaging.requirements import InvalidRequirement, Requirement
+        parsed: list[Requirement] = []
+        malformed = self._needs[key].malformed
+        told = self._by_key[key].many("requires-dist")
+        if len(told) > _MAX_REQUIREMENTS:
+            malformed.add((key, f"more than {_MAX_REQUIREMENTS} requirements"))
+        for text in told[:_MAX_REQUIREMENTS]:
+            if len(text) > _MAX_LENGTH:
+                malformed.add((_short(text), f"longer than {_MAX_LENGTH} characters"))
+                continue
+            try:
+                parsed.append(Requirement(text))
+            except (InvalidRequirement, RecursionError) as error:
+                malformed.add((_short(text), type(error).__name__))
+        return parsed
 
-    parsed: list[tuple[Requirement, str]] = []
-    for text in found.many("requires-dist"):
-        if len(text) > _MAX_REQUIREMENT:
-            needs.malformed.add((_short(text), f"longer than {_MAX_REQUIREMENT} characters"))
-            continue
-        try:
-            parsed.append((Requirement(text), text))
-        except (InvalidRequirement, RecursionError) as error:
-            needs.malformed.add((_short(text), type(error).__name__))
-    return parsed
+    def _follow(self, key: str, extra: str, requirement: "Requirement") -> None:
+        """Note a requirement if it holds when an extra, or none, is asked for."""
+        text = str(requirement)
+        if (key, text) in self._always or not self._holds(key, extra, requirement):
+            return
+        if extra:
+            self._needs[key].extras.add((extra, _plain(requirement)))
+        else:
+            self._always.add((key, text))
+        wanted = normal_name(requirement.name)
+        found = self._by_key.get(wanted)
+        _note(requirement, found, self._by_key[key], self._needs[key])
+        if found:
+            asked = {(wanted, normal_name(name)) for name in requirement.extras}
+            self._pending.extend(sorted(asked - self._active))
+            self._active |= asked
 
+    def _holds(self, key: str, extra: str, requirement: "Requirement") -> bool:
+        from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 
-def _applies(
-    requirement: "Requirement",
-    text: str,
-    environment: Mapping[str, str],
-    active: set[str],
-    needs: Needs,
-) -> bool:
-    """Return whether a requirement holds, and note which extra it holds for, if it needs one."""
-    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
-
-    marker = requirement.marker
-    if marker is None:
-        return True
-    try:
-        if marker.evaluate({**environment, "extra": ""}):
+        if requirement.marker is None:
             return True
-        added = {extra for extra in active if marker.evaluate({**environment, "extra": extra})}
-    except (UndefinedComparison, UndefinedEnvironmentName, RecursionError) as error:
-        needs.malformed.add((_short(text), type(error).__name__))
-        return False
-    needs.extras |= {(extra, _plain(requirement)) for extra in added}
-    return bool(added)
+        try:
+            return requirement.marker.evaluate({**self._environment, "extra": extra})
+        except (UndefinedComparison, UndefinedEnvironmentName, RecursionError) as error:
+            told = (_short(str(requirement)), type(error).__name__)
+            self._needs[key].malformed.add(told)
+            return False
 
 
 def _note(
-    requirement: "Requirement", by_key: Mapping[str, Distribution], key: str, needs: Needs
+    requirement: "Requirement", found: Distribution | None, by: Distribution, needs: Needs
 ) -> None:
     """Note whether the required distribution is here, and in a version that fits."""
     from packaging.version import InvalidVersion, Version
 
-    wanted = normal_name(requirement.name)
-    found = by_key.get(wanted)
     if found is None:
         needs.missing.add((_plain(requirement), ""))
         return
-    if wanted != key:
-        needs.depends_on.add(wanted)
+    if found is not by:
+        needs.depends_on.add(found.key)
     try:
         fits = requirement.specifier.contains(Version(found.version), prereleases=True)
     except InvalidVersion:

@@ -27,7 +27,7 @@ NESTED = -1
 
 
 class Stop(Exception):  # noqa: N818 - a signal between handler and loop, not an error
-    """The STOP opcode was reached."""
+    """The STOP opcode was reached; the argument is the value of the stream."""
 
 
 class TruncatedError(MalformedError):
@@ -87,8 +87,8 @@ class Machine:
         try:
             for opcodes in range(self.opcodes, MAX_OPCODES):  # noqa: B007 - read in `finally`
                 handlers[read(1)](self)
-        except Stop:
-            return self.pop()
+        except Stop as reached:
+            return reached.args[0]
         except KeyError as error:
             raise MalformedError(self._at(f"{error.args[0]!r} is no pickle opcode")) from error
         except IndexError as error:
@@ -220,9 +220,9 @@ class Machine:
 
     def stop(self) -> None:
         """End the stream, or return from a nested one to the stream around it."""
-        if not self.suspended:
-            raise Stop
         value = self.pop()
+        if not self.suspended:
+            raise Stop(value)
         self.stack, self.marks, self.memo = self.suspended.pop()
         self.stack[-1].elements = [value]
 

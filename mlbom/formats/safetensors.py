@@ -87,11 +87,11 @@ def _header(stream: BinaryIO, nbytes: int) -> tuple[int, bytes]:
 
 def _refuse_pickle(data: bytes) -> None:
     """Refuse a file that a pickle loader would run: its length field reads as pickle opcodes."""
-    found = walk(BytesIO(data), len(data), max_streams=1)
-    if found.globals:
-        imported = _shown(found.globals[0])
-        message = f"the bytes are a pickle as well, which imports {imported}: could not tell"
-        raise MalformedError(message)
+    for name in walk(BytesIO(data), len(data), max_streams=1).globals:
+        # A length whose first byte is the opcode GLOBAL or EXT1 makes up names that nothing has.
+        if name.isascii() and all(part.isidentifier() for part in name.split(".")):
+            message = f"the bytes are a pickle as well, which imports {_shown(name)}: could not tell"
+            raise MalformedError(message)
 
 
 def _metadata(told: Any) -> tuple[Pair, ...]:  # noqa: ANN401 - any JSON value

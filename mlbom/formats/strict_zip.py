@@ -217,7 +217,8 @@ def _checked_layout(stream: BinaryIO, members: list[ZipMember], end: int) -> dic
     """Return the members with their place, after checking that they fill the archive in turn."""
     placed: dict[str, ZipMember] = {}
     position = 0
-    for member, limit in zip(members, [m.offset for m in members[1:]] + [end], strict=True):
+    for index, member in enumerate(members):
+        limit = members[index + 1].offset if index + 1 < len(members) else end
         if member.offset != position or limit > end:
             message = f"{member.name[:80]!a} does not follow the member before it: could not tell"
             raise MalformedError(message)

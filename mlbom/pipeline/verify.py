@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlbom import __version__
-from mlbom.errors import ExitStatus
 from mlbom.evidence.nodes import Release
 from mlbom.evidence.store import load_graph
 from mlbom.formats.strict_json import parse_json
 from mlbom.render.registry import render_documents
 from mlbom.render.sarif import Level, SarifResult, SarifRule, sarif_bytes
 from mlbom.render.templates import templates_digest
+from mlbom.status import ExitStatus
 from mlbom.verify.release import verify_release
 from mlbom.verify.rules import RULES
 from mlbom.verify.trust import TrustedKeys

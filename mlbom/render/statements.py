@@ -6,6 +6,7 @@ give equal bytes, in whatever order files are handed in.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from mlbom.attest.oms import oms_statement
 from mlbom.attest.statement import Statement, Subject
@@ -129,9 +130,7 @@ def release_purl(graph: Graph) -> str:
     Without --release the version is `0+` and 12 digits of the manifest digest, also where the
     model has another version of its own, such as a commit on a hub.
     """
-    from urllib.parse import quote
-
     release = graph.nodes(Release)[0]
     model = graph.nodes(Model)[0]
-    unversioned = (model.purl or "pkg:generic/model@").rpartition("@")[0]
+    unversioned = (model.purl or "pkg:generic/model").partition("@")[0]
     return f"{unversioned}@{quote(release.version or '0', safe='')}"

@@ -8,10 +8,11 @@ from pathlib import Path
 from mlbom.attest.statement import unsafe_name
 from mlbom.digest.ignore import RELEASE_FILES, ignore_list
 from mlbom.digest.tree import Entry, EntryKind, walk
+from mlbom.guard import printable
 from mlbom.verify.compare import Digests, differing
 from mlbom.verify.directory import SUMMARY
 from mlbom.verify.measure import Measured, hold_against, locate, measure
-from mlbom.verify.verdict import Ledger, counted, one_line
+from mlbom.verify.verdict import Ledger, counted
 
 EDGE_TREE = "model.manifest -> model files"
 EDGE_RELEASE_FILES = "closing statement -> files beside the model"
@@ -97,7 +98,7 @@ def _check_directory(ledger: Ledger, model: ExpectedModel) -> None:
         if entry.kind is not EntryKind.SKIPPED:
             entries.append(entry)
         elif entry.path not in RELEASE_FILES and entry.path != inside:
-            ledger.skipped.append(one_line(entry.path))
+            ledger.skipped.append(printable(entry.path))
     measured = measure(model.root, entries, model.algorithms)
     hold_against(ledger, model.files, measured, _WITNESS)
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from mlbom.attest.statement import Subject
 from mlbom.attest.subjects import ReleaseSubjects, split_subjects
 from mlbom.digest.manifest import parse_manifest
-from mlbom.errors import ExitStatus, PathNotFoundError, UnreadableError
+from mlbom.errors import PathNotFoundError, UnreadableError
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import File, Release
 from mlbom.evidence.store import load_graph
 from mlbom.formats.strict_json import parse_json
+from mlbom.guard import printable
+from mlbom.status import ExitStatus
 from mlbom.verify.bundles import BOM, CLOSING, WEIGHTS, SignedStatement, read_bundles
 from mlbom.verify.chain import (
     EDGE_BOM,
@@ -34,7 +36,7 @@ from mlbom.verify.inputs import check_inputs
 from mlbom.verify.model import EDGE_TREE, ExpectedModel, check_model, find_model_root
 from mlbom.verify.outputs import DOCUMENTS, EDGE_OUTPUTS, check_outputs, show_keys
 from mlbom.verify.trust import TrustedKeys
-from mlbom.verify.verdict import EdgeStatus, Ledger, Verdict, one_line
+from mlbom.verify.verdict import EdgeStatus, Ledger, Verdict
 
 EDGE_EVIDENCE = "evidence.json -> model.manifest"
 # A verdict is good only when every one of these was reached and holds.
@@ -86,7 +88,7 @@ def verify_release(
     if closing and subjects:
         verdict = replace(
             verdict,
-            purl=one_line(closing.statement.predicate["purl"]),
+            purl=printable(closing.statement.predicate["purl"]),
             closing=closing.sha256,
             signer=closing.signer.key.hint,
         )
@@ -165,7 +167,7 @@ def _check_release(
         model = _expected_model(case, root, manifest, graph)
         if model:
             check_model(ledger, model)
-            verdict = replace(verdict, model_root=one_line(str(model.root)))
+            verdict = replace(verdict, model_root=printable(str(model.root)))
     return verdict
 
 

@@ -1,12 +1,15 @@
 """A verdict for people and for programs: plain lines, or one JSON-able object."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from mlbom.attest.types import OWN_TYPES
-from mlbom.errors import ExitStatus
+from mlbom.status import ExitStatus
 from mlbom.verify.verdict import Edge, EdgeStatus, Verdict
 
+# How many edges that went alike are named on one line.
+_NAMED = 4
 SCHEMA = f"{OWN_TYPES}verdict:1"
 _WORDS = {EdgeStatus.HELD: "held", EdgeStatus.FAILED: "FAILED", EdgeStatus.NOT_CHECKED: "-"}
 _VERDICTS = {
@@ -44,11 +47,12 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
 def lines(verdict: Verdict) -> Iterator[str]:
     """Yield a verdict as plain text, without colour: edges, problems, remarks, the verdict."""
     if verdict.purl:
-        yield f"release {verdict.purl}"
-        yield f"closed by key {verdict.signer}"
+        yield f"release     {verdict.purl}"
+        yield f"closed by   key {verdict.signer}"
     if verdict.model_root:
-        yield f"model root {verdict.model_root}"
-    yield from (_edge_line(edge) for edge in verdict.edges)
+        yield f"model root  {verdict.model_root}"
+    for _, alike in groupby(verdict.edges, key=lambda edge: (edge.status, edge.checked, edge.why)):
+        yield from _edge_lines(tuple(alike))
     for problem in verdict.problems:
         word = "remark" if problem.status is ExitStatus.DONE else "problem"
         yield f"{word} {problem.rule}: {problem.message}"
@@ -57,6 +61,13 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield f"verdict: {_VERDICTS[verdict.status]}"
 
 
-def _edge_line(edge: Edge) -> str:
-    told = f"{_WORDS[edge.status]:<6}  {edge.name}: {edge.why}"
-    return told if edge.status is EdgeStatus.NOT_CHECKED else f"{told} ({edge.checked})"
+def _edge_lines(alike: tuple[Edge, ...]) -> Iterator[str]:
+    """Yield edges that went alike: their names, then what was compared and why it holds or fails."""
+    edge = alike[0]
+    names = ", ".join(e.name for e in alike[:_NAMED])
+    more = f", and {len(alike) - _NAMED} more" if len(alike) > _NAMED else ""
+    if edge.status is EdgeStatus.NOT_CHECKED:
+        yield f"{_WORDS[edge.status]:<7} {names}{more}: {edge.why}"
+    else:
+        yield f"{_WORDS[edge.status]:<7} {names}{more}"
+        yield f"        {edge.why} (checked: {edge.checked})"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mlbom.errors import ExitStatus
+from mlbom.status import ExitStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mlbom.errors import ExitStatus, worst
 from mlbom.guard import printable
+from mlbom.status import ExitStatus, worst
 from mlbom.verify.rules import RULE_BY_ID
 
 
@@ -85,11 +85,6 @@ class Verdict:
         return worst([*causes, ExitStatus.UNTRUSTED] if failed else causes)
 
 
-def one_line(text: str) -> str:
-    """Return text as one line for a terminal: a file's name must not write a verdict of its own."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
-
-
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -105,7 +100,7 @@ class Ledger:
 
     def problem(self, rule: str, message: str, path: str = "") -> None:
         """Note a broken rule or a remark."""
-        self.problems.append(Problem(rule, one_line(message), one_line(path)))
+        self.problems.append(Problem(rule, printable(message), printable(path)))
 
     def held(self, name: str, checked: str, why: str) -> None:
         """Note an edge that holds."""
@@ -140,4 +135,4 @@ class Ledger:
         return not found
 
     def _edge(self, name: str, status: EdgeStatus, checked: str, why: str) -> None:
-        self.edges.append(Edge(one_line(name), status, one_line(checked), one_line(why)))
+        self.edges.append(Edge(printable(name), status, printable(checked), printable(why)))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlbom.attest.publickey import KeyType
-from mlbom.errors import ExitStatus
 from mlbom.sign.newkey import KEY_NAMES
+from mlbom.status import ExitStatus
 from tests.fixtures.tiny_release import TinyRelease, new_signer
 
 FLIPS_PER_FILE = 160

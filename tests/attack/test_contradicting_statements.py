@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlbom.errors import ExitStatus
 from mlbom.sign.signer import Signer
+from mlbom.status import ExitStatus
 from tests.attack.test_forged_statements import ZERO, Edit, digests, first, rename, rules
 from tests.fixtures.tiny_release import TinyRelease, new_signer, sha256, sha512
 

@@ -14,9 +14,9 @@ import pytest
 from mlbom.attest.bundle import bundle_bytes
 from mlbom.attest.dsse import Envelope
 from mlbom.attest.types import PAYLOAD_TYPE
-from mlbom.errors import ExitStatus
 from mlbom.sign.keyfile import KeyFileSigner
 from mlbom.sign.signer import Signer
+from mlbom.status import ExitStatus
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.tiny_release import TinyRelease, new_signer, signed_payload
 

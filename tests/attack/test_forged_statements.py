@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mlbom.attest.types import CYCLONEDX_PREDICATE, OMS_PREDICATE, RELEASE_PREDICATE
-from mlbom.errors import ExitStatus
 from mlbom.sign.signer import Signer
+from mlbom.status import ExitStatus
 from mlbom.verify.trust import TrustedKeys
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.tiny_release import TinyRelease, new_signer, signed_payload

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mlbom.errors import ExitStatus
 from mlbom.sign.signer import Signer
+from mlbom.status import ExitStatus
 from mlbom.verify.report import lines
 from tests.fixtures.tiny_release import TinyRelease, new_signer, single_file_release, write_files
 

@@ -83,4 +83,4 @@ def test_urls_lose_what_is_private(url: str, cleaned: str) -> None:
 def test_homes_and_controls_go() -> None:
     hostile = "\x1b[31m/home/ann/x\x1b[0m C:\\Users\\ann\\y /root/z \u202egnp.exe\x07"
     assert clean_text(hostile) == "~/x C:\\y".replace("C:", "~") + " ~/z gnp.exe"
-    assert printable("a\x1b[2Jb\n") == "a\\x1b[2Jb\n"
+    assert printable("a\x1b[2Jb\n\tc\udcff") == "a\\x1b[2Jb\\n\\tc\\udcff"

@@ -9,7 +9,16 @@ from mlbom.collect.cards import split_front_matter
 from mlbom.collect.licences import licence_expression
 from mlbom.collect.loaders import find_loader_calls
 from mlbom.evidence.graph import Graph
-from mlbom.evidence.nodes import CodeSurface, Dataset, Document, File, Metric, Model, Project, Release
+from mlbom.evidence.nodes import (
+    CodeSurface,
+    Dataset,
+    Document,
+    File,
+    Metric,
+    Model,
+    Project,
+    Release,
+)
 from mlbom.evidence.observation import GapKind
 from tests.fixtures.projects import (
     CARD,

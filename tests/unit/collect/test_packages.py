@@ -405,6 +405,32 @@ def test_extras_are_followed_transitively(tmp_path: Path, site: Path) -> None:
     )
 
 
+def test_markers_beside_an_extra_are_those_of_the_inspected_python(tmp_path: Path) -> None:
+    site = write_venv(tmp_path / ".venv", "3.9.1")
+    requires = [
+        "a; python_version < '3.10' and extra == 'x'",
+        "b; python_version >= '3.10' and extra == 'x'",
+    ]
+    write_distribution(site, "app", "1", requires=["kit[X]"])
+    write_distribution(site, "kit", "1", requires=requires)
+    for name in "ab":
+        write_distribution(site, name, "1")
+    assert edges(collected("packages", tmp_path))["kit@1"] == ["a@1"]
+
+
+def test_requirement_that_needs_no_extra_is_not_said_to_come_from_one(
+    tmp_path: Path, site: Path
+) -> None:
+    write_distribution(site, "app", "1", requires=["kit[x]"])
+    requires = ["a", "b; extra == 'x' or os_name == 'posix' or os_name == 'nt'"]
+    write_distribution(site, "kit", "1", requires=requires)
+    for name in "ab":
+        write_distribution(site, name, "1")
+    kit = collected("packages", tmp_path).node(Package, "pkg:pypi/kit@1")
+    assert kit is not None
+    assert kit.extras == ()
+
+
 def test_cycle_of_extras_ends(tmp_path: Path, site: Path) -> None:
     write_distribution(site, "a", "1", requires=["b[x]", "b[y]; extra == 'z'"])
     write_distribution(site, "b", "1", requires=["a[z]; extra == 'x'", "c; extra == 'y'"])

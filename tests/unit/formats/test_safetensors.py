@@ -154,10 +154,12 @@ def test_a_hundred_thousand_tensors_take_little_time() -> None:
     assert time.process_time() - before < 4
 
 
-def test_the_length_may_look_like_pickle_opcodes_without_being_any() -> None:
-    """A header of 0x280 bytes begins with PROTO 2."""
-    text = json.dumps(safetensors_header(TWO)[0]).encode()
-    assert read(safetensors_raw(text.ljust(0x280), bytes(32))).parameters == 10
+@pytest.mark.parametrize("indent", [None, 1])
+def test_no_length_is_mistaken_for_pickle_opcodes(indent: int | None) -> None:
+    """The length may begin with PROTO, GLOBAL, EXT1 or any other opcode."""
+    text = json.dumps(safetensors_header(TWO)[0], indent=indent).encode()
+    for length in range(512, 1024):
+        assert read(safetensors_raw(text.ljust(length), bytes(32))).parameters == 10
 
 
 def test_it_is_recognised_by_its_bytes() -> None:

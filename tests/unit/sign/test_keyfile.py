@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mlbom.attest.dsse import pae
 from mlbom.attest.types import PAYLOAD_TYPE
-from mlbom.errors import ExitStatus, MlbomError, PathNotFoundError, SigningError, UnsafeKeyFileError
+from mlbom.errors import MlbomError, PathNotFoundError, SigningError, UnsafeKeyFileError
 from mlbom.sign.keyfile import PASSPHRASE_VARIABLE, KeyFileSigner, take_passphrase
 from mlbom.sign.newkey import KEY_NAMES, KeyPaths, make_key
 from mlbom.sign.signer import KeyAccess, open_signer
+from mlbom.status import ExitStatus
 
 NOBODY = KeyAccess()
 

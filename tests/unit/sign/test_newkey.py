@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlbom.attest.publickey import KeyType, parse_public_key
-from mlbom.errors import ExitStatus, KeyExistsError, SigningError, UnsafeKeyFileError
+from mlbom.errors import KeyExistsError, SigningError, UnsafeKeyFileError
 from mlbom.sign.newkey import KEY_NAMES, LOST_VERIFIERS, KeyPaths, default_key_paths, make_key
+from mlbom.status import ExitStatus
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])

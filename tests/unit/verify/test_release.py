@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlbom.errors import ExitStatus, PathNotFoundError, UsageError
+from mlbom.errors import PathNotFoundError, UsageError
 from mlbom.sign.signer import Signer
+from mlbom.status import ExitStatus
 from mlbom.verify import release as release_module
 from mlbom.verify.release import REQUIRED, verify_release
 from mlbom.verify.trust import TrustedKeys

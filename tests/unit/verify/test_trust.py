@@ -4,14 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mlbom.errors import (
-    ExitStatus,
-    NoTrustedKeyError,
-    PathNotFoundError,
-    PublicKeyError,
-    UsageError,
-)
+from mlbom.errors import NoTrustedKeyError, PathNotFoundError, PublicKeyError, UsageError
 from mlbom.sign.newkey import KeyPaths, make_key
+from mlbom.status import ExitStatus
 from mlbom.verify.trust import ROLES, TrustedKeys, read_trusted_keys
 
 
