@@ -96,7 +96,7 @@ def write_large_safetensors(path: Path, nbytes: int) -> None:
 
 
 def validation_share(mlbom: Path, model: Path, environment: dict[str, str]) -> float:
-    """Return the share of `generate`'s CPU that BOM validation takes, measured inside one process."""
+    """Return the share of `generate`'s CPU that validating its BOM takes, in one process."""
     script = (
         "import json,sys,time\n"
         "from mlbom.render.validate import validate_bom\n"

@@ -72,7 +72,7 @@ class Settings:
 
 
 def find_project_root(path: Path) -> Path:
-    """Return the nearest folder from PATH upward with mlbom.toml, [tool.mlbom] or .git, else PATH."""
+    """Return the nearest folder upward with mlbom.toml, [tool.mlbom] or .git, else PATH."""
     for folder in (path, *path.parents):
         if (folder / "mlbom.toml").is_file() or (folder / ".git").exists():
             return folder
@@ -139,7 +139,7 @@ def _table(path: Path) -> Mapping[str, Any]:
             hint = f"did you mean {near[0]!r}?" if near else ""
             message = f"unknown setting {_prefix(path.name)}{key} in {path.name}"
             raise ConfigurationError(message, hint=hint)
-    return table  # type: ignore[no-any-return]
+    return table
 
 
 def _typed(setting: Setting, value: Any, where: str) -> SettingValue:  # noqa: ANN401 - TOML value
@@ -149,7 +149,7 @@ def _typed(setting: Setting, value: Any, where: str) -> SettingValue:  # noqa: A
         if isinstance(items, list) and all(isinstance(item, str) for item in items):
             return tuple(items)
     elif type(value) is expected:
-        return value  # type: ignore[no-any-return]
+        return value
     wanted = {tuple: "a list of texts", bool: "true or false"}.get(expected, "a text")
     message = f"{where} takes {wanted}, not {value!r}"
     raise ConfigurationError(message)

@@ -45,14 +45,10 @@ SECRET_RULES = (
     SecretRule("azure-sas-signature", "sig=", r"[?&]sig=[A-Za-z0-9%+/=]{30,}"),
     SecretRule("azure-account-key", "accountkey=", r"(?i)AccountKey=[A-Za-z0-9+/=]{60,}"),
     SecretRule("slack-token", "xox", r"\bxox[abprs]-[A-Za-z0-9-]{20,}"),
-    SecretRule(
-        "slack-webhook", "hooks.slack.com", r"hooks\.slack\.com/services/T\w+/B\w+/\w{20,}"
-    ),
+    SecretRule("slack-webhook", "hooks.slack.com", r"hooks\.slack\.com/services/T\w+/B\w+/\w{20,}"),
     SecretRule("npm-token", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
     SecretRule("pypi-token", "pypi-agei", r"\bpypi-AgEI[A-Za-z0-9_-]{20,}"),
-    SecretRule(
-        "wandb-key", "wandb", r"(?i)wandb_?(?:api_?)?key['\"\s:=]{1,6}[0-9a-f]{40}\b"
-    ),
+    SecretRule("wandb-key", "wandb", r"(?i)wandb_?(?:api_?)?key['\"\s:=]{1,6}[0-9a-f]{40}\b"),
     SecretRule("replicate-token", "r8_", r"\br8_[A-Za-z0-9]{37}\b"),
     SecretRule("sendgrid-key", "sg.", r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"),
     SecretRule("stripe-key", "k_live_", r"\b[sr]k_live_[A-Za-z0-9]{20,}"),
@@ -70,7 +66,9 @@ SECRET_RULES = (
         r"(?i)--(?:token|password|api-key|secret)[= ](?!<)[^\s\"']{6,}",
     ),
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _UNPRINTABLE = re.compile(f"[\\t\\n]|{_CONTROL.pattern}")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s<>\"'`]+")
@@ -142,4 +140,3 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(
         lambda m: m.group().encode("unicode_escape", "surrogatepass").decode(), text
     )
-

@@ -1,4 +1,4 @@
-"""The output directory: written beside, then exchanged as a whole; old set or new set, never half."""
+"""The output directory: written beside, then exchanged whole; old set or new set, never half."""
 
 import contextlib
 import ctypes

@@ -26,7 +26,9 @@ def test_another_world_gives_the_same_bytes(tmp_path: Path, make: object) -> Non
         # The model directory is named by its README; the folders above it may differ.
         project = tmp_path / f"world-{number}" / ("deeper/" * number) / f"p{number}"
         make(project)  # type: ignore[operator]
-        os.utime(project / "LICENSE" if (project / "LICENSE").exists() else project, (number, number))
+        os.utime(
+            project / "LICENSE" if (project / "LICENSE").exists() else project, (number, number)
+        )
         home = tmp_path / f"home-{number}"
         environment = {**os.environ, **world, "HOME": str(home), "XDG_CACHE_HOME": str(home)}
         done = subprocess.run(

@@ -25,13 +25,13 @@ def main(options: argparse.Namespace) -> int:
             print(f"{code}  {page.splitlines()[0]}")
         return ExitStatus.DONE
     wanted = options.code.strip()
-    page = pages.get(wanted.upper()) or pages.get(wanted.lower())
-    if not page:
+    found = pages.get(wanted.upper()) or pages.get(wanted.lower())
+    if not found:
         near = difflib.get_close_matches(wanted, pages, n=1)
         message = f"there is no code {wanted!r}"
         hint = f"did you mean {near[0]!r}?" if near else "mlbom explain lists all codes"
         raise UsageError(message, hint=hint)
-    print(f"{wanted}: {page}")
+    print(f"{wanted}: {found}")
     return ExitStatus.DONE
 
 
@@ -43,7 +43,6 @@ def _pages() -> dict[str, str]:
         for code, page in errors.items()
     }
     rules = {
-        rule.id: f"{rule.title}\n\n{rule.text}\n\nExit status: {int(rule.status)}"
-        for rule in RULES
+        rule.id: f"{rule.title}\n\n{rule.text}\n\nExit status: {int(rule.status)}" for rule in RULES
     }
     return {**pages, **rules}

@@ -41,7 +41,12 @@ def build_parser(prog: str) -> Parser:
     )
     add = parser.add_argument
     add("path", nargs="?", default=".", metavar="PATH", help="the project (default: here)")
-    add("-o", "--output", metavar="DIR", help="output directory; - prints the BOM and writes nothing")
+    add(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="output directory; - prints the BOM and writes nothing",
+    )
     add("--model", metavar="NAME", help="which model, when there are several; else its name")
     add("--all", action="store_true", help="every model, each into DIR/NAME")
     add("--weights", nargs="+", metavar="P", help="weight files that are the model")

@@ -20,7 +20,9 @@ def build_parser(prog: str) -> Parser:
     new.add_argument("--type", choices=tuple(KEY_NAMES), default="p256", help="default: p256")
     new.add_argument("--encrypt", action="store_true", help="protect it by a passphrase")
     show = actions.add_parser("show", help="print the public half of a key")
-    show.add_argument("path", nargs="?", metavar="FILE", help="private half (default: your own key)")
+    show.add_argument(
+        "path", nargs="?", metavar="FILE", help="private half (default: your own key)"
+    )
     for action in (new, show):
         action.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     return parser

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mlbom.collect.environment.site import ENVIRONMENT, NoSite, find_site
 from mlbom.collect.scope import Scope, Witness
-from mlbom.collect.site import ENVIRONMENT, NoSite, find_site
 from mlbom.evidence.nodes import Accelerator, Pair, Runtime
 from mlbom.evidence.observation import Gap, GapKind, Observation
 from mlbom.evidence.origin import Method

@@ -40,7 +40,7 @@ class CardsCollector:
 
 
 def split_front_matter(text: str) -> tuple[str, str]:
-    """Return (YAML front matter, body) of a Markdown text; the first is empty when there is none."""
+    """Return (YAML front matter, body) of a Markdown text; the first is empty without one."""
     match = _FRONT_MATTER.match(text)
     return (match[1], text[match.end() :]) if match else ("", text)
 
@@ -108,9 +108,7 @@ def _declared(
             yield witness.observes(Model(id=subject, **{field: value}), key=key)
 
 
-def _licence(
-    subject: str, told: object, key: str, witness: Witness
-) -> Iterator[Observation | Gap]:
+def _licence(subject: str, told: object, key: str, witness: Witness) -> Iterator[Observation | Gap]:
     for text in texts(told):
         expression = licence_expression(text)
         if expression:
@@ -154,7 +152,7 @@ def _metric(
         return
     split = str(told.get("split") or "")
     node = Metric(
-        id="metric:" + "/".join((task, dataset, split, name)),
+        id=f"metric:{task}/{dataset}/{split}/{name}",
         name=name,
         value=float(value),
         dataset=dataset or None,

@@ -64,7 +64,9 @@ def find_datasets(entries: tuple[Entry, ...], named: tuple[str, ...]) -> tuple[D
 
 
 def _conventional(files: list[Entry]) -> set[str]:
-    found = {e.path.split("/")[0] for e in files if e.path.split("/")[0] in _FOLDERS[:] and "/" in e.path}
+    found = {
+        e.path.split("/")[0] for e in files if e.path.split("/")[0] in _FOLDERS[:] and "/" in e.path
+    }
     manifests = (e.path for e in files if posixpath.basename(e.path) in MANIFEST_NAMES)
     return found | {posixpath.dirname(path) for path in manifests if "/" in path}
 
@@ -143,9 +145,7 @@ def _content(
     yield witness.observes(Dataset(id=subject, manifest=digest))
 
 
-def dataset_manifest(
-    tree: DataTree, digests: Mapping[str, FileDigest | UnreadableError]
-) -> bytes:
+def dataset_manifest(tree: DataTree, digests: Mapping[str, FileDigest | UnreadableError]) -> bytes:
     """Return the manifest of a dataset: `sha256sum` lines relative to its folder."""
     known = ((e.path, digests[tree.in_path(e)]) for e in tree.files)
     return manifest_bytes((p, d.sha256) for p, d in known if isinstance(d, FileDigest))
@@ -169,7 +169,8 @@ def _declared_facts(
     for key in _DECLARED:
         value = told.get(key)
         if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
-            yield witness.observes(Dataset(id=subject, **{key: str(value).strip()}), key=key)
+            fields: dict[str, Any] = {key: str(value).strip()}
+            yield witness.observes(Dataset(id=subject, **fields), key=key)
     languages = texts(told.get("language"))
     if languages:
         yield witness.observes(Dataset(id=subject, languages=languages), key="language")

@@ -89,13 +89,13 @@ def _config(subject: str, told: Any, witness: Witness) -> Iterator[Observation |
         return
     architectures = told.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and architectures else None
-    facts: dict[str, Any] = {
-        "architecture": first or told.get("_class_name"),
-        "architecture_family": told.get("model_type"),
-    }
-    for field, value in facts.items():
-        if isinstance(value, str) and value:
-            yield witness.observes(Model(id=subject, **{field: value}), key=field)
+    architecture = first or told.get("_class_name")
+    if isinstance(architecture, str) and architecture:
+        key = "architectures" if first else "_class_name"
+        yield witness.observes(Model(id=subject, architecture=architecture), key=key)
+    family = told.get("model_type")
+    if isinstance(family, str) and family:
+        yield witness.observes(Model(id=subject, architecture_family=family), key="model_type")
     pairs = tuple(
         Pair(key, str(told[key]))
         for key in _HYPERPARAMETERS
@@ -168,5 +168,7 @@ def _base(
 def _remote_code(told: object, witness: Witness) -> Iterator[Observation]:
     names = tuple(f"{k}: {v}" for k, v in told.items()) if isinstance(told, Mapping) else ()
     if names:
-        node = CodeSurface(id=f"code:{witness.path}", path=witness.path, kind="auto-map", names=names)
+        node = CodeSurface(
+            id=f"code:{witness.path}", path=witness.path, kind="auto-map", names=names
+        )
         yield witness.by(Method.MEASURED).observes(node, key="auto_map")

@@ -17,7 +17,9 @@ from mlbom.evidence.nodes import Document, Model, Project, Release, Repository
 from mlbom.evidence.observation import Gap, Observation
 from mlbom.evidence.origin import Method
 
-_HUB_REMOTE = re.compile(r"(?:https|ssh)://(?:hf\.co|huggingface\.co)/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
+_HUB_REMOTE = re.compile(
+    r"(?:https|ssh)://(?:hf\.co|huggingface\.co)/([\w.-]+)/([\w.-]+?)(?:\.git)?/?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def observe_identity(
 
 
 def unordered_version(manifest: Digest) -> str:
-    """Return the version of a release nobody numbered: `0+` and 12 digits of its manifest digest."""
+    """Return the version of an unnumbered release: `0+` and 12 digits of its manifest digest."""
     return f"0+{manifest.value[:12]}"
 
 

@@ -4,6 +4,7 @@ Hashing starts first and runs in the background while the collectors read header
 """
 
 import fnmatch
+import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ _TOOL_FOLDERS = {
     ".mlbom",
     ".venv",
     "venv",
+    ".conda",
     "node_modules",
     CACHE_FOLDER,
     ".tox",
@@ -39,6 +41,7 @@ _TOOL_FOLDERS = {
     ".hypothesis",
     ".ipynb_checkpoints",
 }
+_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 # Above this much data the content of datasets is read only when that was asked for.
 _DATA_LIMIT = 50 * 1024**3
 
@@ -166,9 +169,7 @@ def _open_scope(plan: InspectionPlan) -> tuple[Scope, tuple[str, ...]]:
     return scope, ignored
 
 
-def _whole_directory(
-    plan: InspectionPlan, model: ModelTree
-) -> tuple[ModelTree, tuple[str, ...]]:
+def _whole_directory(plan: InspectionPlan, model: ModelTree) -> tuple[ModelTree, tuple[str, ...]]:
     """Return a model directory with all its files by the one ignore list that `verify` uses too."""
     root = plan.path / model.root
     covered = ignore_list(model_directory=True, extra=_inside(root, plan.output))
@@ -206,9 +207,16 @@ def _project_entries(plan: InspectionPlan) -> tuple[Entry, ...]:
 
     def ignored(path: str) -> bool:
         name = path.rsplit("/", 1)[-1]
-        return name in _TOOL_FOLDERS or path in outputs or _excluded(plan, ".", path)
+        if name in _TOOL_FOLDERS or path in outputs or _excluded(plan, ".", path):
+            return True
+        return "." not in name and _is_environment(plan.path / path)
 
     return tuple(e for e in walk_files(plan.path, ignored) if e.kind is not EntryKind.SKIPPED)
+
+
+def _is_environment(folder: Path) -> bool:
+    """Return whether a folder of any name is a Python environment."""
+    return any(os.path.lexists(os.path.join(folder, mark)) for mark in _ENVIRONMENT_MARKS)
 
 
 def _outside_model(scope: Scope) -> tuple[Entry, ...]:

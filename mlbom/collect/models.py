@@ -47,9 +47,7 @@ def is_weight_name(path: str) -> bool:
     )
 
 
-def find_models(
-    entries: Iterable[Entry], read: Callable[[str], bytes]
-) -> tuple[ModelTree, ...]:
+def find_models(entries: Iterable[Entry], read: Callable[[str], bytes]) -> tuple[ModelTree, ...]:
     """Return every model below PATH, ordered by path.
 
     Args:
@@ -152,7 +150,7 @@ def _is_model_config(path: str, read: Callable[[str], bytes]) -> bool:
 
 
 def _inside(path: str, directory: str) -> bool:
-    return directory == "." or path == directory or path.startswith(directory + "/")
+    return directory in (".", path) or path.startswith(directory + "/")
 
 
 def _directory_tree(directory: str, files: list[Entry], weights: list[str]) -> ModelTree:

@@ -12,6 +12,8 @@ from mlbom.evidence.observation import Gap, Observation
 from mlbom.formats.strict_yaml import parse_yaml
 
 SUBJECT = "project:"
+# A longer `license.text` is the text of a licence, not its name.
+_MAX_EXPRESSION = 200
 _HOMEPAGE_KEYS = ("homepage", "home-page", "repository", "source", "source code", "documentation")
 
 
@@ -67,7 +69,7 @@ def _licence(told: object, witness: Witness) -> Iterator[Observation | Gap]:
     text = told.get("text") if isinstance(told, Mapping) else told
     if not isinstance(text, str):
         return
-    expression = licence_expression(text) if len(text) < 200 else None
+    expression = licence_expression(text) if len(text) < _MAX_EXPRESSION else None
     if expression:
         yield witness.observes(Project(id=SUBJECT, licence=expression), key="project.license")
     else:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 from mlbom.collect.scope import Collector, Scope, Witness
-from mlbom.errors import UnreadableError
+from mlbom.errors import UnreadableError, UsageError
 from mlbom.evidence.observation import Gap, GapKind, Observation
 
 COLLECTORS = (
@@ -32,11 +32,17 @@ def load_collector(entry: str) -> Collector:
 
 
 def collect_all(scope: Scope) -> Iterator[Observation | Gap]:
-    """Yield what every collector says. A collector that breaks is a gap of kind unreadable."""
+    """Yield what every collector says. A collector that breaks is a gap of kind unreadable.
+
+    Raises:
+        UsageError: the user named something that a collector cannot use, such as --python.
+    """
     for entry in COLLECTORS:
         collector = load_collector(entry)
         try:
             yield from collector.collect(scope)
+        except UsageError:
+            raise
         except UnreadableError as error:
             yield Witness(collector.name).cannot_read(f"collector:{collector.name}", error)
         except OSError as error:

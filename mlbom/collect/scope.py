@@ -70,7 +70,8 @@ class Scope:
 
     def has_file(self, path: str) -> bool:
         """Return whether PATH holds a regular file of that relative POSIX path."""
-        return (self.path / path).is_file() and not (self.path / path).is_symlink()
+        place = os.path.join(self.path, path)
+        return os.path.isfile(place) and not os.path.islink(place)
 
     def in_model(self, path: str) -> str:
         """Return a path relative to PATH for one relative to the model root."""
@@ -109,7 +110,7 @@ def read_below(root: Path, path: str, limit: int) -> bytes:
     try:
         descriptor = open_regular(root / path)
         with os.fdopen(descriptor, "rb") as stream:
-            data = stream.read(limit + 1)
+            data = stream.read(min(limit, os.fstat(descriptor).st_size) + 1)
     except OSError as error:
         message = f"cannot read {path}: {error.strerror or error}"
         raise UnreadableError(message) from error

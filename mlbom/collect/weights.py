@@ -13,6 +13,7 @@ from typing import BinaryIO, TypeVar
 from mlbom.collect.scope import Scope, Witness, first_lines
 from mlbom.collect.weight_totals import Measured, counted_files, dtype_totals
 from mlbom.digest.openfile import open_regular
+from mlbom.digest.tree import EntryKind
 from mlbom.errors import UnknownFormatError, UnreadableError
 from mlbom.evidence.nodes import CodeSurface, Model, Pair, Weights
 from mlbom.evidence.observation import Gap, GapKind, Observation
@@ -179,7 +180,9 @@ def _read(scope: Scope, path: str) -> WeightFacts:
 @contextmanager
 def _opened(scope: Scope, path: str) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file of the model for reading; the value is the stream and its size in bytes."""
-    location = next((e.location for e in scope.model.files if e.path == path), path)
+    # Only what the walk took for a file may be a link (into the blobs of a hub cache).
+    files = (e for e in scope.model.files if e.kind is EntryKind.FILE)
+    location = next((e.location for e in files if e.path == path), path)
     try:
         descriptor = open_regular(scope.path / scope.in_model(location))
         with os.fdopen(descriptor, "rb") as stream:

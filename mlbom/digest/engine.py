@@ -29,7 +29,11 @@ class InlineExecutor(Executor):
     """Runs each task at once in the calling thread."""
 
     def submit(
-        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any  # noqa: ANN401 - as the base
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,  # noqa: ANN401 - as the base class
+        **kwargs: Any,  # noqa: ANN401
     ) -> Future[Any]:
         """Run a task and return its finished future."""
         future: Future[Any] = Future()

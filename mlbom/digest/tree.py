@@ -26,7 +26,7 @@ class Entry:
 
     Args:
         path: POSIX path relative to the root; bytes that are not UTF-8 are surrogate-escaped.
-        kind: file, link, special (device, pipe, socket), skipped (on the ignore list) or unreadable.
+        kind: what it is; special is a device, pipe or socket, skipped is on the ignore list.
         nbytes: size of a file in bytes, else 0.
         target: the text of a link, else empty.
     """

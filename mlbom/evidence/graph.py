@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mlbom.evidence.digest import Digest
-from mlbom.evidence.nodes import Count, Node, Pair, Value
+from mlbom.evidence.nodes import Count, Item, Node, Pair, Value
 from mlbom.evidence.observation import Gap, GapKind, Observation
 from mlbom.evidence.origin import STRENGTH, Method, Origin, Visibility
 from mlbom.evidence.schema import NODE_TYPE_BY_NAME, field_types
@@ -37,7 +37,7 @@ class Fact:
         return (*told, self.origin, self.visibility)
 
 
-def sort_key(value: Value) -> str:
+def sort_key(value: Value | Item) -> str:
     """Return text that orders values and tells apart 1, 1.0, True and "1"."""
     if isinstance(value, tuple):
         return "t:" + "\x00".join(sort_key(item) for item in value)
@@ -102,7 +102,8 @@ class Graph:
     def nodes(self, node_type: type[NodeT]) -> tuple[NodeT, ...]:
         """Return all nodes of one class, resolved, ordered by id."""
         found = self._resolution().nodes.get(node_type.__name__, {})
-        return tuple(found[key] for key in sorted(found) if isinstance(found[key], node_type))
+        ordered = (found[key] for key in sorted(found))
+        return tuple(node for node in ordered if isinstance(node, node_type))
 
     def node(self, node_type: type[NodeT], subject: str) -> NodeT | None:
         """Return one node, resolved, or None when nobody speaks of it."""
@@ -172,7 +173,7 @@ def _resolve(facts: Iterable[Fact]) -> _Resolution:
     return _Resolution(nodes, witnesses, frozenset(contradictions))
 
 
-def _united(stated: Iterable[Fact]) -> tuple[str | Digest | Count | Pair, ...]:
+def _united(stated: Iterable[Fact]) -> tuple[Item, ...]:
     items = {item for f in stated if isinstance(f.value, tuple) for item in f.value}
     return tuple(sorted(items, key=sort_key))
 

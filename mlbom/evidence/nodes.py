@@ -123,7 +123,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """A native layer below the packages: torch build, CUDA, cuDNN, NCCL, driver; id `runtime:NAME`."""
+    """A native layer below the packages: torch build, CUDA, cuDNN, driver; id `runtime:NAME`."""
 
     id: str = _exact()
     name: str | None = None
@@ -285,4 +285,5 @@ Node = (
     | Metric
 )
 NODE_TYPES: tuple[type[Node], ...] = Node.__args__
-Value = str | int | float | bool | Digest | tuple[str | Digest | Count | Pair, ...]
+Item = str | Digest | Count | Pair
+Value = str | int | float | bool | Digest | tuple[Item, ...]

@@ -1,4 +1,4 @@
-"""What a collector yields: an Observation (a node with its witness) or a Gap (looked for, not there)."""
+"""What a collector yields: an Observation (a node, its witness) or a Gap (sought, not there)."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -40,9 +40,14 @@ class FieldType:
         return value
 
 
-@cache
 def field_types(node_type: type[Node]) -> Mapping[str, FieldType]:
     """Return the field types of a node class by field name, without `id`."""
+    return _field_types(node_type.__name__)
+
+
+@cache
+def _field_types(name: str) -> Mapping[str, FieldType]:
+    node_type = NODE_TYPE_BY_NAME[name]
     hints = get_type_hints(node_type)
     types: dict[str, FieldType] = {}
     for f in fields(node_type):

@@ -152,11 +152,12 @@ def _value_in(told: Any, field_type: FieldType) -> Value:  # noqa: ANN401 - pars
 def _item_in(told: Any, item_type: type) -> Any:  # noqa: ANN401 - parsed JSON
     if item_type is Digest:
         return Digest.parse(told)
-    if item_type in (Count, Pair):
-        name, second = told
-        expected = int if item_type is Count else str
-        if type(name) is not str or type(second) is not expected:
-            message = f"expected a {item_type.__name__}, found {told!r}"
-            raise ValueError(message)
-        return item_type(name, second)
-    return told
+    if item_type not in (Count, Pair):
+        return told
+    name, second = told
+    if item_type is Count and type(name) is str and type(second) is int:
+        return Count(name, second)
+    if item_type is Pair and type(name) is str and type(second) is str:
+        return Pair(name, second)
+    message = f"expected a {item_type.__name__}, found {told!r}"
+    raise ValueError(message)

@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Iterator
 from io import SEEK_CUR, BytesIO
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from mlbom.errors import MalformedError
 from mlbom.evidence.nodes import Pair
@@ -120,8 +120,8 @@ def _legacy_facts(stream: BinaryIO, nbytes: int) -> WeightFacts:
 def _legacy_storages(
     stream: BinaryIO,
     left: int,
-    keys: Any,
-    storages: Storages,  # noqa: ANN401 - any inert value
+    keys: object,
+    storages: Storages,
 ) -> dict[str, int]:
     """Return the bytes of each storage, from the counts of elements before their data."""
     stored: dict[str, int] = {}

@@ -90,7 +90,9 @@ def _refuse_pickle(data: bytes) -> None:
     for name in walk(BytesIO(data), len(data), max_streams=1).globals:
         # A length whose first byte is the opcode GLOBAL or EXT1 makes up names that nothing has.
         if name.isascii() and all(part.isidentifier() for part in name.split(".")):
-            message = f"the bytes are a pickle as well, which imports {_shown(name)}: could not tell"
+            message = (
+                f"the bytes are a pickle as well, which imports {_shown(name)}: could not tell"
+            )
             raise MalformedError(message)
 
 

@@ -34,8 +34,8 @@ class Storage:
 
     @property
     def element_bytes(self) -> int:
-        """Return the bytes of one element."""
-        return _BITS[self.dtype] // 8
+        """Return the bytes of one element; a storage of packed elements counts bytes."""
+        return -(-_BITS[self.dtype] // 8)
 
     @property
     def nbytes(self) -> int:
@@ -172,7 +172,7 @@ def _inside(view: View) -> View:
     if storage is None or len(view.strides) != len(view.shape):
         raise ValueError
     reach = offset + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True)) + 1
-    if 0 not in view.shape and reach * _BITS[view.dtype] // 8 > storage.nbytes:
+    if 0 not in view.shape and reach * _BITS[view.dtype] > 8 * storage.nbytes:
         message = f"a tensor reaches beyond the {storage.nbytes} bytes of its storage"
         raise MalformedError(message)
     return view

@@ -34,10 +34,10 @@ SAFETENSORS_BITS = {
     "I32": 32, "U32": 32, "F32": 32,
     "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
-# What torch 2.13 has beyond these. A packed element (QUINT4X2) is the byte that torch counts.
+# What torch 2.13 has beyond these; an element of F4_X2 is a pair.
 TORCH_BITS = {
     "C32": 32, "C128": 128, "F4_X2": 8,
-    "QINT8": 8, "QUINT8": 8, "QINT32": 32, "QUINT4X2": 8, "QUINT2X4": 8,
+    "QINT8": 8, "QUINT8": 8, "QINT32": 32, "QUINT4X2": 4, "QUINT2X4": 2,
     "BITS8": 8, "BITS16": 16, "BITS1X8": 8, "BITS2X4": 8, "BITS4X2": 8,
 }  # fmt: skip
 

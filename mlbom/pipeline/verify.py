@@ -67,9 +67,7 @@ def _rerendered(release: Path, verdict: Verdict) -> Verdict:
     status = EdgeStatus.FAILED if differing else EdgeStatus.HELD
     why = f"differs: {', '.join(differing)}" if differing else f"{len(documents)} documents equal"
     edge = Edge(EDGE_RERENDER, status, "rendered again, byte for byte", why)
-    return replace(
-        verdict, edges=(*verdict.edges, edge), problems=(*verdict.problems, *problems)
-    )
+    return replace(verdict, edges=(*verdict.edges, edge), problems=(*verdict.problems, *problems))
 
 
 def verdict_sarif(verdict: Verdict) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Dataset, Metric, Model
 from mlbom.render.cited import stated
-from mlbom.render.cyclonedx_model import number_text
+from mlbom.render.cyclonedx_parts import number_text
 from mlbom.render.document import Document
 from mlbom.render.templates import render_template
 from mlbom.render.view import View, shown, view_of

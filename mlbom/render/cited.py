@@ -40,7 +40,7 @@ def cite(graph: Graph, node: Node, field: str, value: Any = None) -> Cited | Non
 
 def stated(entries: Mapping[str, Any]) -> dict[str, Any]:
     """Return a JSON object without the members that say nothing (None, empty list or object)."""
-    return {k: v for k, v in entries.items() if v is not None and v != [] and v != {}}
+    return {k: v for k, v in entries.items() if v is not None and v not in ([], {})}
 
 
 def settle(document: Any) -> tuple[Any, Mapping[Origin, tuple[str, ...]]]:  # noqa: ANN401 - JSON

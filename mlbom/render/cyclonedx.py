@@ -17,12 +17,11 @@ from mlbom.evidence.nodes import Environment, Model, Package, Project, Release, 
 from mlbom.evidence.observation import GapKind
 from mlbom.evidence.origin import Origin
 from mlbom.render.cited import cite, settle, stated
-from mlbom.render.cyclonedx_model import (
-    data_components,
-    dataset_refs,
+from mlbom.render.cyclonedx_data import data_components, dataset_refs
+from mlbom.render.cyclonedx_model import model_component
+from mlbom.render.cyclonedx_parts import (
     external_reference,
     licence_choices,
-    model_component,
     organisation,
     property_,
 )
@@ -186,7 +185,7 @@ def _compositions(graph: Graph) -> list[dict[str, Any]]:
     broken = any(s.startswith(("file:", "weights:", "collector:")) for s in unreadable)
     models = [m.id for m in graph.nodes(Model)]
     packages = [p.id for p in graph.nodes(Package)]
-    told = [
+    told: list[dict[str, Any]] = [
         {"aggregate": "incomplete" if broken else "complete", "assemblies": models},
         # Without a recorded run nobody can tell which data really went into the weights.
         {"aggregate": "unknown", "dependencies": models},

@@ -1,77 +1,28 @@
-"""The machine-learning part of the BOM: model, its files, its model card, its datasets.
-
-Shapes are those of CycloneDX 1.7, `modelCard` and `componentData`. All numbers that the
-specification wants as text are written by `number_text`, so that BOM, card and report agree.
-"""
+"""The machine-learning part of the BOM: the model, its files, its model card (CycloneDX 1.7)."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from mlbom.evidence.digest import Digest
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import (
-    Dataset,
     File,
     Metric,
     Model,
-    Node,
     Pair,
     Release,
     Weights,
 )
 from mlbom.render.cited import Cited, cite, stated
-from mlbom.render.spdx_ids import is_listed_licence
-
-_HASH_NAMES = {
-    "sha1": "SHA-1",
-    "sha256": "SHA-256",
-    "sha384": "SHA-384",
-    "sha512": "SHA-512",
-    "blake3": "BLAKE3",
-}
-
-
-def number_text(value: float) -> str:
-    """Return a number as every output shows it: the shortest text that reads back equal."""
-    return repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(value)
-
-
-def hash_objects(digests: Iterable[Digest]) -> list[dict[str, str]]:
-    """Return CycloneDX hash objects."""
-    return [{"alg": _HASH_NAMES[d.algorithm], "content": d.value} for d in digests]
-
-
-def property_(name: str, value: Any) -> dict[str, Any] | None:  # noqa: ANN401 - text or Cited
-    """Return a property, or None when there is no value."""
-    return None if value is None else {"name": name, "value": value}
-
-
-def external_reference(kind: str, url: Any) -> dict[str, Any] | None:  # noqa: ANN401 - text or Cited
-    """Return an external reference, or None when there is no address or it is no IRI."""
-    address = url.value if isinstance(url, Cited) else url
-    if not isinstance(address, str) or "://" not in address or " " in address:
-        return None
-    return {"type": kind, "url": url}
-
-
-def organisation(name: Cited | None) -> dict[str, Any] | None:
-    """Return an organisational entity, or None."""
-    return {"name": name} if name else None
-
-
-def licence_choices(graph: Graph, node: Node) -> Cited | None:
-    """Return the `licenses` of a node: an SPDX id, a name for a LicenseRef, or an expression."""
-    expression = getattr(node, "licence", None)
-    if not expression:
-        return None
-    choice: dict[str, Any]
-    if is_listed_licence(expression):
-        choice = {"license": {"id": expression, "acknowledgement": "declared"}}
-    elif expression.startswith("LicenseRef-") and " " not in expression:
-        choice = {"license": {"name": expression, "acknowledgement": "declared"}}
-    else:
-        choice = {"expression": expression, "acknowledgement": "declared"}
-    return cite(graph, node, "licence", [choice])
+from mlbom.render.cyclonedx_data import dataset_refs
+from mlbom.render.cyclonedx_parts import (
+    counted,
+    external_reference,
+    hash_objects,
+    licence_choices,
+    number_text,
+    organisation,
+    property_,
+)
 
 
 def model_component(graph: Graph, model: Model) -> dict[str, Any]:
@@ -81,9 +32,9 @@ def model_component(graph: Graph, model: Model) -> dict[str, Any]:
     hashes, method = _model_hashes(release, files, model)
     properties = [
         property_("mlbom:digest:method", method),
-        property_("mlbom:parameters", _counted(graph, model, "parameters")),
-        property_("mlbom:file-count", _counted(graph, model, "file_count")),
-        property_("mlbom:nbytes", _counted(graph, model, "nbytes")),
+        property_("mlbom:parameters", counted(graph, model, "parameters")),
+        property_("mlbom:file-count", counted(graph, model, "file_count")),
+        property_("mlbom:nbytes", counted(graph, model, "nbytes")),
         *(
             property_(f"mlbom:dtype:{c.name}", cite(graph, model, "dtypes", str(c.number)))
             for c in model.dtypes
@@ -105,9 +56,7 @@ def model_component(graph: Graph, model: Model) -> dict[str, Any]:
             "purl": cite(graph, model, "purl"),
             "tags": cite(graph, model, "tags"),
             "externalReferences": [
-                r
-                for r in [external_reference("website", cite(graph, model, "homepage"))]
-                if r
+                r for r in [external_reference("website", cite(graph, model, "homepage"))] if r
             ],
             "pedigree": _pedigree(graph, model),
             "components": [_file_component(graph, file) for file in files],
@@ -124,11 +73,6 @@ def _model_hashes(
     if model.file_count == 1 and files:
         return hash_objects(files[0].digests), None
     return hash_objects([release.manifest] if release.manifest else []), "dirHash1"
-
-
-def _counted(graph: Graph, node: Node, field: str) -> Cited | None:
-    value = getattr(node, field)
-    return None if value is None else cite(graph, node, field, str(value))
 
 
 def _pedigree(graph: Graph, model: Model) -> dict[str, Any] | None:
@@ -152,7 +96,7 @@ def _file_component(graph: Graph, file: File) -> dict[str, Any]:
     weights = graph.node(Weights, f"weights:{file.path}")
     properties = [
         property_("mlbom:file:role", cite(graph, file, "role")),
-        property_("mlbom:nbytes", _counted(graph, file, "nbytes")),
+        property_("mlbom:nbytes", counted(graph, file, "nbytes")),
         property_("mlbom:link", cite(graph, file, "link")),
         *(_weight_properties(graph, weights) if weights else ()),
     ]
@@ -169,8 +113,8 @@ def _file_component(graph: Graph, file: File) -> dict[str, Any]:
 
 def _weight_properties(graph: Graph, weights: Weights) -> Iterable[dict[str, Any] | None]:
     yield property_("mlbom:weights:format", cite(graph, weights, "format"))
-    yield property_("mlbom:weights:parameters", _counted(graph, weights, "parameters"))
-    yield property_("mlbom:weights:tensors", _counted(graph, weights, "tensor_count"))
+    yield property_("mlbom:weights:parameters", counted(graph, weights, "parameters"))
+    yield property_("mlbom:weights:tensors", counted(graph, weights, "tensor_count"))
     tensors = cite(graph, weights, "tensors", str(weights.tensors))
     yield property_("mlbom:weights:tensors:digest", tensors)
     for count in weights.dtypes:
@@ -218,9 +162,7 @@ def _model_card(graph: Graph, model: Model) -> dict[str, Any]:
     )
 
 
-def _official(
-    name: str, graph: Graph, model: Model, field: str
-) -> Iterable[dict[str, Any] | None]:
+def _official(name: str, graph: Graph, model: Model, field: str) -> Iterable[dict[str, Any] | None]:
     """Yield properties of the CycloneDX property taxonomy, `cdx:ai-ml:model:NAME`."""
     for value in getattr(model, field):
         yield property_(f"cdx:ai-ml:model:{name}", cite(graph, model, field, value))
@@ -248,68 +190,3 @@ def _performance_metric(graph: Graph, metric: Metric) -> dict[str, Any]:
             "confidenceInterval": interval,
         }
     )
-
-
-def dataset_refs(graph: Graph, model: Model) -> list[str]:
-    """Return the bom-refs of the model's datasets that have a component."""
-    known = {dataset.id for dataset in graph.nodes(Dataset)}
-    return [ref for ref in model.datasets if ref in known]
-
-
-def data_components(graph: Graph) -> list[dict[str, Any]]:
-    """Return one component of type data for each dataset."""
-    return [_data_component(graph, dataset) for dataset in graph.nodes(Dataset)]
-
-
-def _data_component(graph: Graph, dataset: Dataset) -> dict[str, Any]:
-    properties = [
-        property_("mlbom:dataset:pinned", _boolean(graph, dataset, "pinned")),
-        property_("mlbom:dataset:path", cite(graph, dataset, "path")),
-        property_("mlbom:dataset:files", _counted(graph, dataset, "file_count")),
-        property_("mlbom:dataset:nbytes", _counted(graph, dataset, "nbytes")),
-        *(property_("mlbom:dataset:language", text) for text in dataset.languages),
-        *(property_("mlbom:dataset:use", text) for text in dataset.uses),
-        *(
-            property_(f"mlbom:dataset:format:{count.name}", str(count.number))
-            for count in dataset.formats
-        ),
-        property_("mlbom:digest:method", "dirHash1" if dataset.manifest else None),
-    ]
-    contents = stated({"url": _iri(graph, dataset)})
-    data = stated(
-        {
-            "type": "dataset",
-            "name": cite(graph, dataset, "name"),
-            "contents": contents or None,
-            "description": cite(graph, dataset, "description"),
-        }
-    )
-    reference = external_reference("website", cite(graph, dataset, "url"))
-    return stated(
-        {
-            "type": "data",
-            "bom-ref": dataset.id,
-            "name": cite(graph, dataset, "name") or dataset.id.removeprefix("data:"),
-            "version": cite(graph, dataset, "version"),
-            "description": cite(graph, dataset, "description"),
-            "hashes": cite(
-                graph,
-                dataset,
-                "manifest",
-                hash_objects([dataset.manifest] if dataset.manifest else []),
-            ),
-            "licenses": licence_choices(graph, dataset),
-            "externalReferences": [reference] if reference else [],
-            "data": [data],
-            "properties": [p for p in properties if p],
-        }
-    )
-
-
-def _iri(graph: Graph, dataset: Dataset) -> Cited | None:
-    return cite(graph, dataset, "url") if dataset.url and "://" in dataset.url else None
-
-
-def _boolean(graph: Graph, node: Node, field: str) -> Cited | None:
-    value = getattr(node, field)
-    return None if value is None else cite(graph, node, field, "true" if value else "false")

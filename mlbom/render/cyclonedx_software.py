@@ -7,7 +7,7 @@ from typing import Any
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Accelerator, Environment, Package, Project, Runtime
 from mlbom.render.cited import cite, stated
-from mlbom.render.cyclonedx_model import (
+from mlbom.render.cyclonedx_parts import (
     external_reference,
     hash_objects,
     licence_choices,
@@ -35,7 +35,7 @@ def software_dependencies(graph: Graph) -> dict[str, set[str]]:
     for package in graph.nodes(Package):
         edges[package.id] = {ref for ref in package.depends_on if ref in refs}
     for runtime in graph.nodes(Runtime):
-        if runtime.package in refs:
+        if runtime.package and runtime.package in refs:
             edges[runtime.id].add(runtime.package)
     return edges
 
@@ -65,11 +65,10 @@ def _normal(name: str) -> str:
 
 def _package(graph: Graph, package: Package) -> dict[str, Any]:
     properties = [
-        *(
-            property_("cdx:python:package:required-extra", pair.name)
-            for pair in package.extras
+        *(property_("cdx:python:package:required-extra", pair.name) for pair in package.extras),
+        property_(
+            "mlbom:python:record-digest", cite(graph, package, "record", str(package.record))
         ),
-        property_("mlbom:python:record-digest", cite(graph, package, "record", str(package.record))),
         property_("mlbom:python:licence-source", cite(graph, package, "licence_source")),
     ]
     references = [

@@ -1,4 +1,4 @@
-"""What the CycloneDX schema cannot say: references, uniqueness, purls, licences, digests, pointers."""
+"""What the CycloneDX schema cannot say: references, purls, licences, digest lengths, pointers."""
 
 from collections import Counter
 from collections.abc import Iterator

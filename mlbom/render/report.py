@@ -4,7 +4,7 @@ The state of signatures is not in it: nothing contains the state of something ma
 """
 
 from mlbom.evidence.graph import Graph
-from mlbom.render.cyclonedx_model import number_text
+from mlbom.render.cyclonedx_parts import number_text
 from mlbom.render.document import Document
 from mlbom.render.templates import render_template
 from mlbom.render.view import shown, view_of

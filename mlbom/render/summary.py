@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Dataset, File, Model, Package, Release, Weights
-from mlbom.evidence.observation import GapKind
+from mlbom.evidence.observation import Gap, GapKind
 from mlbom.render.cited import stated
 from mlbom.render.document import Document
 
@@ -27,18 +28,7 @@ def render_summary(graph: Graph, documents: Iterable[Document]) -> Document:
     kinds = Counter(gap.kind.value for gap in graph.gaps)
     told = {
         "schema": SCHEMA,
-        "model": stated(
-            {
-                "name": model.name,
-                "version": model.version,
-                "release": release.version,
-                "purl": model.purl,
-                "licence": model.licence,
-                "parameters": model.parameters,
-                "root": release.model_root,
-                "manifest": str(release.manifest),
-            }
-        ),
+        "model": _model(model, release),
         "files": {d.name: f"sha256:{hashlib.sha256(d.data).hexdigest()}" for d in documents},
         "counts": {
             "model_files": len(graph.nodes(File)),
@@ -47,18 +37,34 @@ def render_summary(graph: Graph, documents: Iterable[Document]) -> Document:
             "packages": len(graph.nodes(Package)),
             "gaps": {kind.value: kinds[kind.value] for kind in GapKind},
         },
-        "gaps": [
-            stated(
-                {
-                    "subject": gap.subject,
-                    "field": gap.field or None,
-                    "kind": gap.kind.value,
-                    "reason": gap.reason,
-                }
-            )
-            for gap in graph.gaps
-        ],
+        "gaps": [_gap(gap) for gap in graph.gaps],
         "complete": not kinds[GapKind.UNREADABLE.value],
     }
     data = json.dumps(told, ensure_ascii=False, indent=2, sort_keys=True).encode() + b"\n"
     return Document(SUMMARY, "application/json", data)
+
+
+def _model(model: Model, release: Release) -> dict[str, Any]:
+    return stated(
+        {
+            "name": model.name,
+            "version": model.version,
+            "release": release.version,
+            "purl": model.purl,
+            "licence": model.licence,
+            "parameters": model.parameters,
+            "root": release.model_root,
+            "manifest": str(release.manifest),
+        }
+    )
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return stated(
+        {
+            "subject": gap.subject,
+            "field": gap.field or None,
+            "kind": gap.kind.value,
+            "reason": gap.reason,
+        }
+    )

@@ -1,4 +1,4 @@
-"""Jinja2 templates: where they lie, the sandbox they run in, and the digest that identifies them."""
+"""Jinja2 templates: where they lie, the sandbox they run in, the digest that identifies them."""
 
 import hashlib
 import os
@@ -13,6 +13,7 @@ from mlbom.evidence.digest import Digest
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+_UNIT = 1024
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>])")
 
 
@@ -50,9 +51,9 @@ def human_bytes(nbytes: int) -> str:
     """Return a size in bytes for a person, in binary units."""
     size = float(nbytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
+        if size < _UNIT:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
+        size /= _UNIT
     return f"{size:.1f} TiB"
 
 

@@ -24,7 +24,7 @@ from mlbom.evidence.nodes import (
     Weights,
 )
 from mlbom.evidence.observation import Gap
-from mlbom.render.cyclonedx_model import number_text
+from mlbom.render.cyclonedx_parts import number_text
 
 _LABELS = {
     "licence": "Licence",

@@ -62,7 +62,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
 
 
 def _edge_lines(alike: tuple[Edge, ...]) -> Iterator[str]:
-    """Yield edges that went alike: their names, then what was compared and why it holds or fails."""
+    """Yield edges that went alike: their names, then what was compared and why it holds or not."""
     edge = alike[0]
     names = ", ".join(e.name for e in alike[:_NAMED])
     more = f", and {len(alike) - _NAMED} more" if len(alike) > _NAMED else ""

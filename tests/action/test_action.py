@@ -30,7 +30,9 @@ def run_generate(tmp_path: Path, **inputs: str) -> tuple[int, dict[str, str], st
     command.chmod(0o755)
     outputs = tmp_path / "outputs"
     outputs.write_text("")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLBOM")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("MLBOM")
+    }
     environment.update(
         RUNNER_TEMP=str(tmp_path / "runner"), GITHUB_OUTPUT=str(outputs), CI="true",
         PYTHONPATH=str(ROOT),

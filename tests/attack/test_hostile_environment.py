@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlbom.collect.site import find_site
+from mlbom.collect.environment.site import find_site
 from mlbom.errors import InspectedPythonError
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Package, Runtime

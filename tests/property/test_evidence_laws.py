@@ -32,7 +32,9 @@ nodes = st.one_of(
     st.builds(Model, id=st.just("model:a"), parameters=st.integers(1, 3), tags=st.tuples(words)),
     st.builds(Dataset, id=st.just("data:x"), pinned=st.booleans(), manifest=digests),
     st.builds(Weights, id=st.just("weights:w"), metadata=pairs),
-    st.builds(Metric, id=st.just("metric:m"), value=st.floats(allow_nan=False, allow_infinity=False)),
+    st.builds(
+        Metric, id=st.just("metric:m"), value=st.floats(allow_nan=False, allow_infinity=False)
+    ),
 )
 observations = st.builds(Observation, node=nodes, origin=origins, visibility=visibilities)
 gaps = st.builds(

@@ -26,7 +26,9 @@ def test_every_line_of_every_table_names_something(entry: str) -> None:
 @pytest.mark.parametrize("entry", COLLECTORS)
 def test_a_collector_has_a_name_of_its_own(entry: str) -> None:
     module, _, name = entry.partition(":")
-    names = [getattr(import_module(m), n).name for m, _, n in (e.partition(":") for e in COLLECTORS)]
+    names = [
+        getattr(import_module(m), n).name for m, _, n in (e.partition(":") for e in COLLECTORS)
+    ]
     assert names.count(getattr(import_module(module), name).name) == 1
 
 

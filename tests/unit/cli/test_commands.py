@@ -164,7 +164,10 @@ def test_corrupt_weights_end_with_4_and_a_set_that_says_so(
 
 
 def test_all_models_each_into_a_directory_of_its_own(tmp_path: Path, key: KeyPaths) -> None:
-    write(tmp_path, {"a.safetensors": safetensors({"w": [1]}), "b.safetensors": safetensors({"w": [2]})})
+    write(
+        tmp_path,
+        {"a.safetensors": safetensors({"w": [1]}), "b.safetensors": safetensors({"w": [2]})},
+    )
     assert generate(tmp_path, key, "--all") == 0
     out = tmp_path / "mlbom-out"
     assert sorted(p.name for p in out.iterdir()) == ["a.safetensors", "b.safetensors"]

@@ -75,15 +75,25 @@ def test_a_hub_cache_snapshot_is_named_by_its_repository_and_commit(tmp_path: Pa
     assert model.purl == f"pkg:huggingface/org/name@{commit}"
     assert model.base_models == ("someone/the-base",)
     assert model.parameters == 10
-    assert {f.path for f in graph.nodes(File)} == {"config.json", "model.safetensors", "tokenizer.json"}
+    assert {f.path for f in graph.nodes(File)} == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    }
     assert not [g for g in graph.gaps if g.kind is GapKind.UNREADABLE]
 
 
 @pytest.mark.parametrize(
     ("files", "name"),
     [
-        ({"modelcard.yaml": "model_name: from-card", "pyproject.toml": "[project]\nname='p'"}, "from-card"),
-        ({"pyproject.toml": "[project]\nname = 'from-project'", "README.md": "# Heading"}, "from-project"),
+        (
+            {"modelcard.yaml": "model_name: from-card", "pyproject.toml": "[project]\nname='p'"},
+            "from-card",
+        ),
+        (
+            {"pyproject.toml": "[project]\nname = 'from-project'", "README.md": "# Heading"},
+            "from-project",
+        ),
         ({"README.md": "intro\n\n# From heading\n"}, "From heading"),
         ({}, "final"),
     ],
@@ -152,7 +162,12 @@ def test_a_broken_document_is_a_gap_and_the_others_go_on(
 
 def test_metrics_of_a_model_index(tmp_path: Path) -> None:
     (metric,) = graph_of(model_directory(tmp_path)).nodes(Metric)
-    assert (metric.name, metric.value, metric.dataset, metric.task) == ("spearman", 0.5, "STS", "sts")
+    assert (metric.name, metric.value, metric.dataset, metric.task) == (
+        "spearman",
+        0.5,
+        "STS",
+        "sts",
+    )
 
 
 def test_code_that_loading_runs_is_listed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from mlbom.collect.inspect import list_models
 from mlbom.errors import NoWeightsError, PathNotFoundError, SeveralModelsError
 from tests.fixtures.projects import inspected, model_directory, plan_for, safetensors, write
 
-W = safetensors({"w": [1]})
+W: bytes | str = safetensors({"w": [1]})
 HF = json.dumps({"model_type": "bert"})
 
 
@@ -32,7 +32,7 @@ def found(path: Path) -> dict[str, tuple[str, ...]]:
         ({".venv/x.safetensors": W, ".git/x.pt": W, "mlbom-out/x.pt": W}, {}),
     ],
 )
-def test_models_are_found(tmp_path: Path, files: dict[str, str], models: dict[str, int]) -> None:
+def test_models_are_found(tmp_path: Path, files: dict[str, bytes | str], models: dict[str, int]) -> None:
     assert {n: len(w) for n, w in found(write(tmp_path, files)).items()} == models
 
 

@@ -1,13 +1,13 @@
-"""Tests of mlbom.collect.package_licence and licence_texts: which licence a distribution has."""
+"""Tests of mlbom.collect.environment.package_licence and licence_texts: which licence a distribution has."""
 
 from pathlib import Path
 
 import pytest
 from packaging.licenses import canonicalize_license_expression
 
-from mlbom.collect.distribution import Distribution, read_distribution
+from mlbom.collect.environment.distribution import Distribution, read_distribution
+from mlbom.collect.environment.package_licence import _CLASSIFIERS, find_licence, spdx_expression
 from mlbom.collect.licence_texts import identify_text
-from mlbom.collect.package_licence import _CLASSIFIERS, find_licence, spdx_expression
 from tests.fixtures.environment import write_distribution
 
 MIT = """The MIT License (MIT)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from mlbom.collect.dependency import marker_environment
-from mlbom.collect.distribution import Distribution, installed, normal_name, package_url
-from mlbom.collect.site import Site
+from mlbom.collect.environment.dependency import marker_environment
+from mlbom.collect.environment.distribution import Distribution, installed, normal_name, package_url
+from mlbom.collect.environment.site import Site
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Environment, Package, Pair
 from mlbom.evidence.observation import GapKind

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlbom.collect.torch_build import bundled_libraries, torch_version_facts
+from mlbom.collect.environment.torch_build import bundled_libraries, torch_version_facts
 from mlbom.evidence.nodes import Environment, Pair, Runtime
 from mlbom.evidence.observation import GapKind
 from mlbom.evidence.origin import Method

@@ -1,4 +1,4 @@
-"""Tests of mlbom.collect.site: which environment is inspected and where its packages lie."""
+"""Tests of mlbom.collect.environment.site: which environment is inspected and where its packages lie."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlbom.collect.site import NoSite, Site, find_site
+from mlbom.collect.environment.site import NoSite, Site, find_site
 from mlbom.errors import InspectedPythonError, PathNotFoundError
 from mlbom.evidence.observation import GapKind
 from tests.fixtures.environment import scope_of, write_distribution, write_venv

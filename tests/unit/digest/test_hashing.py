@@ -9,6 +9,7 @@ import pytest
 
 from mlbom.digest import hashing
 from mlbom.digest.cache import StatCache
+from mlbom.digest.engine import open_engine
 from mlbom.digest.hashing import FileDigest, Hashing, hash_files
 from mlbom.errors import ChangedWhileReadingError, UnreadableError
 
@@ -29,8 +30,7 @@ def test_every_engine_agrees_with_hashlib(
     engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = tree(tmp_path, SIZES)
-    opened = hashing.open_engine
-    monkeypatch.setattr(hashing, "open_engine", lambda _name: opened(engine))
+    monkeypatch.setattr(hashing, "open_engine", lambda _name: open_engine(engine))
     found = Hashing(tmp_path, ("sha512", "sha256")).start(files).result()
     for name, size in files:
         data = (tmp_path / name).read_bytes()

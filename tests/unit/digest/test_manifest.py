@@ -14,7 +14,7 @@ from mlbom.errors import MalformedError
 
 X, Y = "0a" * 32, "0b" * 32
 names = st.text(
-    st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=8
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=8
 )
 
 

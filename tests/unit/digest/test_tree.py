@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from mlbom.digest.ignore import ignore_list
 from mlbom.digest.tree import EntryKind, hub_snapshot, walk, walk_files
 
-parts = st.text("ab-./ é~", min_size=1, max_size=3).filter(lambda n: n not in (".", "..") and "/" not in n)
+parts = st.text("ab-./ é~", min_size=1, max_size=3).filter(
+    lambda n: n not in (".", "..") and "/" not in n
+)
 paths = st.lists(parts, min_size=1, max_size=3).map("/".join)
 
 

@@ -17,7 +17,9 @@ from mlbom.evidence.store import dump_graph, load_graph
 def stored() -> dict[str, Any]:
     origin = Origin(collector="c", method=Method.MEASURED)
     node = Model(id="model:.", parameters=3, tags=("a",))
-    document: dict[str, Any] = json.loads(dump_graph(Graph.of([Observation(node=node, origin=origin)])))
+    document: dict[str, Any] = json.loads(
+        dump_graph(Graph.of([Observation(node=node, origin=origin)]))
+    )
     return document
 
 
@@ -49,4 +51,7 @@ def test_canonical_json_refuses_what_readers_could_differ_on() -> None:
             canonical_json([value])
     with pytest.raises(TypeError):
         canonical_json({1: "a"})
-    assert canonical_json({"b": [1, 2.5, None, True], "a": "ü"}) == '{"a":"ü","b":[1,2.5,null,true]}'.encode()
+    assert (
+        canonical_json({"b": [1, 2.5, None, True], "a": "ü"})
+        == '{"a":"ü","b":[1,2.5,null,true]}'.encode()
+    )

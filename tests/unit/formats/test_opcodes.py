@@ -20,11 +20,19 @@ from mlbom.formats.opcode_values import Blob, Call, GlobalRef, PersistentId
 from mlbom.formats.opcodes import PickleFacts, walk
 from tests.fixtures.weights import SYSTEM, name_of, number, pickle_of, system, text
 
-SCALARS = st.none() | st.booleans() | st.integers(-(2**400), 2**400) | st.floats(allow_nan=False) | st.text(alphabet=st.characters(exclude_categories=["Cs"]))
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**400), 2**400)
+    | st.floats(allow_nan=False)
+    | st.text(alphabet=st.characters(exclude_categories=["Cs"]))
+)
 KEYS = st.text(alphabet=st.characters(exclude_categories=["Cs"])) | st.integers(-1000, 1000)
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner) | st.tuples(inner, inner) | st.tuples(inner),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(KEYS, inner) | st.tuples(inner, inner) | st.tuples(inner)
+    ),
     max_leaves=20,
 )
 
@@ -106,7 +114,10 @@ def test_a_call_is_inert() -> None:
         (SYSTEM + text("id") + b"\x85\x81", "NEWOBJ"),
         (SYSTEM + text("id") + b"\x85}\x92", "NEWOBJ_EX"),
         (text("posix") + text("system") + b"\x93" + text("id") + b"\x85R", "REDUCE"),
-        (text("system") + text("posix") + b"q\x010q\x000h\x01h\x00\x93" + text("id") + b"\x85R", "REDUCE"),
+        (
+            text("system") + text("posix") + b"q\x010q\x000h\x01h\x00\x93" + text("id") + b"\x85R",
+            "REDUCE",
+        ),
         (b"\x8c\x05posix\x94\x8c\x06system\x94\x93" + text("id") + b"\x85R", "REDUCE"),
         (b"Vposix\nVsystem\n\x93Vid\n\x85R", "REDUCE"),
         (b"S'posix'\nS'sys\\x74em'\n\x93S'id'\n\x85R", "REDUCE"),
@@ -121,7 +132,18 @@ def test_every_way_to_call_is_seen(body: bytes, opcode: str) -> None:
 
 
 def test_build_and_items_of_an_object_are_kept() -> None:
-    body = name_of("a", "B") + b")\x81}" + text("k") + number(1) + b"sb(" + text("x") + number(2) + b"u(" + number(3) + b"e"
+    body = (
+        name_of("a", "B")
+        + b")\x81}"
+        + text("k")
+        + number(1)
+        + b"sb("
+        + text("x")
+        + number(2)
+        + b"u("
+        + number(3)
+        + b"e"
+    )
     call = walked(pickle_of(body)).values[0]
     assert (call.state, call.entries, call.elements) == ({"k": 1}, {"x": 2}, [3])
 
@@ -173,8 +195,14 @@ def test_long_texts_bytes_and_numbers_are_measured_only() -> None:
         (b"\x80\x02NN\x93.", "a global whose name is no text"),
         (b"\x80\x02\x8b\xff\xff\xff\xff.", "LONG4 announces -1 bytes"),
         (b"\x80\x02T\xff\xff\xff\xff.", "BINSTRING announces -1 bytes"),
-        (b"\x80\x05\x8e" + struct.pack("<Q", 2**62), "announces 4611686018427387904 bytes, 0 are left"),
-        (b"\x80\x05\x8d" + struct.pack("<Q", 2**63), "announces 9223372036854775808 bytes, 0 are left"),
+        (
+            b"\x80\x05\x8e" + struct.pack("<Q", 2**62),
+            "announces 4611686018427387904 bytes, 0 are left",
+        ),
+        (
+            b"\x80\x05\x8d" + struct.pack("<Q", 2**63),
+            "announces 9223372036854775808 bytes, 0 are left",
+        ),
         (b"\x80\x02Np99999999999\n.", "a wrong argument"),
         (b"", "the pickle ends without STOP, at byte 0"),
     ],
@@ -220,11 +248,17 @@ def test_random_bytes_behind_a_pickle_make_up_no_globals() -> None:
         ("MAX_OPCODES", 100, pickle_of(b"N0" * 100 + b"N")),
         ("MAX_CONTAINERS", 100, pickle_of(b"]0" * 101 + b"N")),
         ("MAX_TEXT_BYTES", 100, pickle_of((text("0123456789") + b"0") * 11 + b"N")),
-        ("MAX_GLOBALS", 2, pickle_of(b"".join(name_of("a", f"b{i}") + b"0" for i in range(3)) + b"N")),
+        (
+            "MAX_GLOBALS",
+            2,
+            pickle_of(b"".join(name_of("a", f"b{i}") + b"0" for i in range(3)) + b"N"),
+        ),
         ("MAX_LINE", 10, pickle_of(b"Vabcdefghijkl\n")),
     ],
 )
-def test_budgets_end_the_walk(name: str, limit: int, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_budgets_end_the_walk(
+    name: str, limit: int, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert not walked(data).problem
     monkeypatch.setattr(opcode_machine, name, limit)
     found = walked(data)

@@ -43,7 +43,16 @@ def test_the_version_of_scikit_learn() -> None:
 def array(code: str, shape: tuple[int, ...], *, aligned: bool = True, flags: int = 0) -> bytes:
     """Return the object that joblib writes before the raw bytes of an array."""
     dtype = w.call(w.name_of("numpy", "dtype"), w.text(code), b"\x89", b"\x88")
-    state = [w.number(3), w.text("<"), b"N", b"N", b"N", w.number(-1), w.number(-1), w.number(flags)]
+    state = [
+        w.number(3),
+        w.text("<"),
+        b"N",
+        b"N",
+        b"N",
+        w.number(-1),
+        w.number(-1),
+        w.number(flags),
+    ]
     told = {
         "shape": w.tuple_of(map(w.number, shape)),
         "order": w.text("C"),
@@ -68,7 +77,9 @@ def array(code: str, shape: tuple[int, ...], *, aligned: bool = True, flags: int
         ("f8", (), False, b"\xfe" * 8),
     ],
 )
-def test_raw_arrays_of_joblib_are_passed_over(code: str, shape: tuple[int, ...], aligned: bool, raw: bytes) -> None:  # noqa: FBT001 - a parameter of the test
+def test_raw_arrays_of_joblib_are_passed_over(
+    code: str, shape: tuple[int, ...], aligned: bool, raw: bytes
+) -> None:
     body = b"]" + array(code, shape, aligned=aligned) + raw + b"a" + w.system("id") + b"a"
     facts = read(w.pickle_of(body))
     assert facts.problem == ""
@@ -78,7 +89,11 @@ def test_raw_arrays_of_joblib_are_passed_over(code: str, shape: tuple[int, ...],
 @pytest.mark.parametrize(("code", "flags"), [("O8", 63), ("V16", 27)])
 def test_an_array_of_objects_is_a_pickle_inside(code: str, flags: int) -> None:
     inside = w.pickle_of(w.system("id"))
-    facts = read(w.pickle_of(b"]" + array(code, (2,), flags=flags) + inside + b"a" + w.name_of("a", "b") + b"a"))
+    facts = read(
+        w.pickle_of(
+            b"]" + array(code, (2,), flags=flags) + inside + b"a" + w.name_of("a", "b") + b"a"
+        )
+    )
     assert facts.problem == ""
     assert {"posix.system", "a.b"} <= set(facts.globals)
 
@@ -91,14 +106,26 @@ def test_an_array_of_objects_is_a_pickle_inside(code: str, flags: int) -> None:
         (array("f8", (-3,)), "no shape"),
         (array("q8", (3,)), "dtype that mlbom does not know"),
         (array("f8", (3,)).replace(b"dtype", b"DTYPE"), "dtype that mlbom does not know"),
-        (w.name_of("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81Nb", "does not describe itself"),
+        (
+            w.name_of("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81Nb",
+            "does not describe itself",
+        ),
     ],
 )
 def test_an_array_that_cannot_be_passed_over_is_told(body: bytes, problem: str) -> None:
     assert problem in read(w.pickle_of(body)).problem
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, bz2.compress, lzma.compress, lambda d: lzma.compress(d, lzma.FORMAT_ALONE)])
+@pytest.mark.parametrize(
+    "pack",
+    [
+        gzip.compress,
+        zlib.compress,
+        bz2.compress,
+        lzma.compress,
+        lambda d: lzma.compress(d, lzma.FORMAT_ALONE),
+    ],
+)
 def test_compressed_pickles_are_unpacked(pack: object) -> None:
     data = pack(w.pickle_of(w.system("id") + b"0" + w.text("x" * 50_000)))  # type: ignore[operator]
     assert PickleReader().matches(data[:HEAD_BYTES], "whatever")
@@ -145,7 +172,10 @@ def test_the_old_layout_of_torch() -> None:
         (w.torch_legacy(T, {"0": (6, 4)})[:-30], "does not fit the tensors"),
         (w.torch_legacy(T, {"0": (6, 4)})[:-60], "ends"),
         (w.torch_legacy(T, {}), "storage '0' has nothing in the file"),
-        (w.torch_legacy(T, {"0": (6, 4)})[:-32] + struct.pack("<Q", 2**63) + bytes(24), "behind the end"),
+        (
+            w.torch_legacy(T, {"0": (6, 4)})[:-32] + struct.pack("<Q", 2**63) + bytes(24),
+            "behind the end",
+        ),
         (w.torch_legacy(w.text("x") + b"\xff", {}), "no pickle opcode"),
     ],
 )
@@ -175,5 +205,5 @@ def test_code_in_the_old_layout_is_listed() -> None:
         (b"", "x.pkl", False),
     ],
 )
-def test_it_is_recognised_by_its_bytes(head: bytes, path: str, is_pickle: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_it_is_recognised_by_its_bytes(head: bytes, path: str, is_pickle: bool) -> None:
     assert PickleReader().matches(head[:HEAD_BYTES], path) is is_pickle

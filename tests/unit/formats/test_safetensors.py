@@ -42,7 +42,9 @@ def test_scalars_empty_tensors_and_no_tensors() -> None:
     assert read(safetensors_raw(b"{}")).tensors == ()
 
 
-@pytest.mark.parametrize(("dtype", "shape", "nbytes"), [("F4", [3, 2], 3), ("F6_E3M2", [4], 3), ("F8_E8M0", [5], 5)])
+@pytest.mark.parametrize(
+    ("dtype", "shape", "nbytes"), [("F4", [3, 2], 3), ("F6_E3M2", [4], 3), ("F8_E8M0", [5], 5)]
+)
 def test_dtypes_below_a_byte(dtype: str, shape: list[int], nbytes: int) -> None:
     header = {"x": {"dtype": dtype, "shape": shape, "data_offsets": [0, nbytes]}}
     assert read(safetensors_raw(json.dumps(header).encode(), bytes(nbytes))).dtypes[0].name == dtype

@@ -33,7 +33,22 @@ def test_an_index_is_read() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../x.safetensors", "/etc/passwd", "sub/x.safetensors", "..", ".", "", "a\\b", "C:x", "a\nb", "a\x00", "x" * 300, 5, None, ["x"]],
+    [
+        "../x.safetensors",
+        "/etc/passwd",
+        "sub/x.safetensors",
+        "..",
+        ".",
+        "",
+        "a\\b",
+        "C:x",
+        "a\nb",
+        "a\x00",
+        "x" * 300,
+        5,
+        None,
+        ["x"],
+    ],
 )
 def test_a_shard_is_a_plain_name_beside_the_index(name: object) -> None:
     with pytest.raises(MalformedError, match="no file name beside it") as raised:
@@ -41,7 +56,19 @@ def test_a_shard_is_a_plain_name_beside_the_index(name: object) -> None:
     assert "\n" not in raised.value.message
 
 
-@pytest.mark.parametrize("data", [b"[]", b"{}", b'{"weight_map": []}', b'{"weight_map": {}}', b'{"weight_map": {"a": "b", "a": "c"}}', b"{", b'{"weight_map": {"a": "b"}, "metadata": {"total_size": "5"}}', b'{"weight_map": {"a": "b"}, "metadata": {"total_size": -5}}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[]",
+        b"{}",
+        b'{"weight_map": []}',
+        b'{"weight_map": {}}',
+        b'{"weight_map": {"a": "b", "a": "c"}}',
+        b"{",
+        b'{"weight_map": {"a": "b"}, "metadata": {"total_size": "5"}}',
+        b'{"weight_map": {"a": "b"}, "metadata": {"total_size": -5}}',
+    ],
+)
 def test_what_is_no_index_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError, match="^x "):
         read_index(data, "x")
@@ -54,7 +81,9 @@ def test_the_number_of_shards_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_shards_join_to_one_table() -> None:
-    first = shard(A, metadata=(Pair("format", "pt"), Pair("shard", "1")), globals=("b",), code_kind="k")
+    first = shard(
+        A, metadata=(Pair("format", "pt"), Pair("shard", "1")), globals=("b",), code_kind="k"
+    )
     second = shard(B, metadata=(Pair("format", "pt"),), globals=("a",), problem="cut off")
     joined = join_shards({TWO: second, ONE: first})
     assert joined.tensors == (A, B)
@@ -79,10 +108,19 @@ def test_both_ways_of_counting_tied_tensors_agree() -> None:
     ("facts", "said"),
     [
         ({ONE: shard(A), TWO: shard()}, "1 tensor is in the index but in no shard: 'b'"),
-        ({ONE: shard(A, TensorInfo("c", "F32", ())), TWO: shard(B)}, "1 tensor is in a shard but not in the index: 'c'"),
-        ({ONE: shard(B), TWO: shard(A)}, "2 tensors are in another shard than the index says: 'a', 'b'"),
+        (
+            {ONE: shard(A, TensorInfo("c", "F32", ())), TWO: shard(B)},
+            "1 tensor is in a shard but not in the index: 'c'",
+        ),
+        (
+            {ONE: shard(B), TWO: shard(A)},
+            "2 tensors are in another shard than the index says: 'a', 'b'",
+        ),
         ({ONE: shard(A, B), TWO: shard(B)}, "1 tensor is in several shards: 'b'"),
-        ({ONE: shard(A), TWO: shard(TensorInfo("b", "F32", (4,)))}, "the index says 32 bytes of tensors, the shards hold 40"),
+        (
+            {ONE: shard(A), TWO: shard(TensorInfo("b", "F32", (4,)))},
+            "the index says 32 bytes of tensors, the shards hold 40",
+        ),
     ],
 )
 def test_disagreements_are_named(facts: dict[str, WeightFacts], said: str) -> None:
@@ -91,4 +129,6 @@ def test_disagreements_are_named(facts: dict[str, WeightFacts], said: str) -> No
 
 def test_long_lists_are_shortened() -> None:
     index = ShardedIndex({f"t{i}": ONE for i in range(9)}, None)
-    assert list(disagreements(index, {ONE: shard()})) == ["9 tensors are in the index but in no shard: 't0', 't1', 't2', ..."]
+    assert list(disagreements(index, {ONE: shard()})) == [
+        "9 tensors are in the index but in no shard: 't0', 't1', 't2', ..."
+    ]

@@ -13,7 +13,9 @@ from mlbom.errors import LimitError, MalformedError
 from mlbom.formats.strict_yaml import MAX_ALIASES, MAX_BYTES, MAX_DEPTH, parse_yaml
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
+)
 
 
 @given(VALUES)
@@ -115,7 +117,10 @@ def test_the_depth_is_limited() -> None:
         parse_yaml(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "x")
 
 
-@pytest.mark.parametrize("nest", ["b'[' * 200_000 + b']' * 200_000", "b'{a: ' * 200_000", "b'- ' * 200_000", "b'? ' * 200_000"])
+@pytest.mark.parametrize(
+    "nest",
+    ["b'[' * 200_000 + b']' * 200_000", "b'{a: ' * 200_000", "b'- ' * 200_000", "b'? ' * 200_000"],
+)
 def test_deep_nesting_does_not_end_the_process(nest: str) -> None:
     """The composer of libyaml's binding recurses in C until the stack overflows."""
     program = (
@@ -123,12 +128,16 @@ def test_deep_nesting_does_not_end_the_process(nest: str) -> None:
         "from mlbom.formats.strict_yaml import parse_yaml\n"
         f"try:\n    parse_yaml({nest}, 'x')\nexcept LimitError:\n    print('refused')"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "refused\n")
 
 
 def test_the_c_loader_is_used_and_little_is_added_to_it() -> None:
-    data = b"".join(b"item%d:\n  name: foo\n  size: %d\n  tags: [a, b]\n" % (i, i) for i in range(3000))
+    data = b"".join(
+        b"item%d:\n  name: foo\n  size: %d\n  tags: [a, b]\n" % (i, i) for i in range(3000)
+    )
     before = time.process_time()
     yaml.load(data, yaml.SafeLoader)
     in_python = time.process_time() - before

@@ -45,7 +45,7 @@ def test_sizes_behind_the_data_are_understood(method: int) -> None:
             return len(part)
 
     pipe = Pipe()
-    with zipfile.ZipFile(pipe, "w", method) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(pipe, "w", method) as archive:
         for name, data in MEMBERS:
             archive.writestr(name, data)
     assert content(pipe.data) == MEMBERS
@@ -127,10 +127,15 @@ def two_ends(data: bytes) -> bytes:
         (put(CENTRAL, 20, b"\x04\x00\x00\x00\x04"), "described differently"),
         (put(CENTRAL, 42, b"\x01"), "does not follow the member before it"),
         (put(CENTRAL, 42, b"\xff\xff\xff\xff", which=2), "does not follow the member before it"),
-        (put(CENTRAL, 42, b"\x00\x00\x00\x00", which=1), "bytes behind 'a/x.txt' belong to no member"),
+        (
+            put(CENTRAL, 42, b"\x00\x00\x00\x00", which=1),
+            "bytes behind 'a/x.txt' belong to no member",
+        ),
     ],
 )
-def test_an_archive_with_two_readings_is_refused(change: Callable[[bytes], bytes], reason: str) -> None:
+def test_an_archive_with_two_readings_is_refused(
+    change: Callable[[bytes], bytes], reason: str
+) -> None:
     with pytest.raises(MalformedError) as raised:
         listed(change(zip_of(MEMBERS)))
     assert reason in raised.value.message

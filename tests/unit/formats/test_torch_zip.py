@@ -55,12 +55,19 @@ def test_names_are_the_path_through_containers() -> None:
             "list": w.list_of([at(0), w.dict_of({"x": at(1)})]),
             "tuple": w.tuple_of([w.number(5), at(2)]),
             "ordered": w.ordered_dict({"p.q": at(3)}),
-            "net": w.module(("net", "Net"), {"w": at(4)}, {"sub": w.module(("net", "Sub"), {"w": w.parameter(at(5))}, {})}),
+            "net": w.module(
+                ("net", "Net"),
+                {"w": at(4)},
+                {"sub": w.module(("net", "Sub"), {"w": w.parameter(at(5))}, {})},
+            ),
         }
     )
     facts = read(w.torch_zip(body, {str(i): 4 for i in range(6)}))
     assert names(facts) == ["list.0", "list.1.x", "tuple.1", "ordered.p.q", "net.w", "net.sub.w"]
-    assert facts.globals[-2:] == ("torch._utils._rebuild_parameter", "torch._utils._rebuild_tensor_v2")
+    assert facts.globals[-2:] == (
+        "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_tensor_v2",
+    )
     assert (facts.code_kind, facts.problem) == ("pickle-globals", "")
     assert {"net.Net", "net.Sub"} <= set(facts.globals)
 
@@ -71,7 +78,14 @@ def test_a_bare_tensor() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "size", "dtype"),
-    [("HalfStorage", 2, "F16"), ("BFloat16Storage", 2, "BF16"), ("LongStorage", 8, "I64"), ("BoolStorage", 1, "BOOL"), ("QInt8Storage", 1, "QINT8"), ("ComplexDoubleStorage", 16, "C128")],
+    [
+        ("HalfStorage", 2, "F16"),
+        ("BFloat16Storage", 2, "BF16"),
+        ("LongStorage", 8, "I64"),
+        ("BoolStorage", 1, "BOOL"),
+        ("QInt8Storage", 1, "QINT8"),
+        ("ComplexDoubleStorage", 16, "C128"),
+    ],
 )
 def test_dtypes_of_storage_classes(kind: str, size: int, dtype: str) -> None:
     facts = read(w.torch_zip(tensor(storage("0", 5, kind), [5]), {"0": 5 * size}))
@@ -83,11 +97,21 @@ def test_dtypes_without_storage_class() -> None:
         {
             "f8": w.typed_tensor(storage("0", 4, "UntypedStorage"), [2, 2], "float8_e4m3fn"),
             "u16": w.typed_tensor(storage("1", 4, "UntypedStorage"), [2], "uint16"),
-            "meta": w.call(w.name_of("torch._utils", "_rebuild_meta_tensor_no_storage"), w.name_of("torch", "float32"), w.tuple_of([w.number(7)]), w.tuple_of([w.number(1)]), b"\x89"),
+            "meta": w.call(
+                w.name_of("torch._utils", "_rebuild_meta_tensor_no_storage"),
+                w.name_of("torch", "float32"),
+                w.tuple_of([w.number(7)]),
+                w.tuple_of([w.number(1)]),
+                b"\x89",
+            ),
         }
     )
     facts = read(w.torch_zip(body, {"0": 4, "1": 4}))
-    assert [(t.dtype, t.shape) for t in facts.tensors] == [("F8_E4M3", (2, 2)), ("U16", (2,)), ("F32", (7,))]
+    assert [(t.dtype, t.shape) for t in facts.tensors] == [
+        ("F8_E4M3", (2, 2)),
+        ("U16", (2,)),
+        ("F32", (7,)),
+    ]
     assert not facts.problem
 
 
@@ -142,7 +166,12 @@ def test_a_lightning_checkpoint() -> None:
 
 def test_an_optimizer_beside_a_model_is_counted_apart() -> None:
     optimizer = w.dict_of({"state": w.dict_of({"0": T}), "param_groups": w.list_of([])})
-    facts = read(w.torch_zip(w.dict_of({"model": w.dict_of({"w": tensor(storage("1", 1), [1])}), "opt": optimizer}), {"0": 24, "1": 4}))
+    facts = read(
+        w.torch_zip(
+            w.dict_of({"model": w.dict_of({"w": tensor(storage("1", 1), [1])}), "opt": optimizer}),
+            {"0": 24, "1": 4},
+        )
+    )
     assert (names(facts), facts.parameters) == (["model.w"], 1)
 
 
@@ -160,8 +189,12 @@ def test_taken_names_get_a_number() -> None:
 def test_sparse_tensors_are_their_parts() -> None:
     layout = w.call(w.name_of("torch.serialization", "_get_layout"), w.text("torch.sparse_coo"))
     size = w.call(w.name_of("torch", "Size"), w.tuple_of([w.number(9), w.number(9)]))
-    parts = w.tuple_of([tensor(storage("1", 2, "LongStorage"), [2, 1]), tensor(storage("2", 1), [1]), size])
-    body = w.dict_of({"s": w.call(w.name_of("torch._utils", "_rebuild_sparse_tensor"), layout, parts)})
+    parts = w.tuple_of(
+        [tensor(storage("1", 2, "LongStorage"), [2, 1]), tensor(storage("2", 1), [1]), size]
+    )
+    body = w.dict_of(
+        {"s": w.call(w.name_of("torch._utils", "_rebuild_sparse_tensor"), layout, parts)}
+    )
     facts = read(w.torch_zip(body, {"1": 16, "2": 4}))
     assert (names(facts), facts.code_kind) == (["s.indices", "s.values"], "")
 
@@ -175,7 +208,11 @@ def test_a_script_module() -> None:
         ("archive/code/__torch__/net.py", b"class Net(Module):\n"),
     ]
     facts = read(w.zip_of(members))
-    assert (facts.format, facts.code_kind, names(facts)) == ("torchscript", "torchscript", ["weight"])
+    assert (facts.format, facts.code_kind, names(facts)) == (
+        "torchscript",
+        "torchscript",
+        ["weight"],
+    )
     assert {"__torch__.net.Net", "__torch__.Extra"} <= set(facts.globals)
 
 
@@ -198,7 +235,9 @@ def test_a_script_module() -> None:
         (w.dict_of({"x" * 5000: T}), SIZE, "name of 5000 characters"),
     ],
 )
-def test_what_torch_would_not_write_is_told(body: bytes, sizes: dict[str, int], problem: str) -> None:
+def test_what_torch_would_not_write_is_told(
+    body: bytes, sizes: dict[str, int], problem: str
+) -> None:
     facts = read(w.torch_zip(body, sizes))
     assert problem in facts.problem
     assert "\n" not in facts.problem
@@ -258,6 +297,8 @@ def test_another_zip_is_an_unknown_format() -> None:
 
 def test_references_among_shared_containers_end() -> None:
     """Thirty lists, each holding the one before ten times, are ten to the thirtieth places."""
-    body = b"](Nq\x00e0" + b"]q\x00" + b"".join(b"](" + b"h\x00" * 10 + b"eq\x00" for _ in range(30))
+    body = (
+        b"](Nq\x00e0" + b"]q\x00" + b"".join(b"](" + b"h\x00" * 10 + b"eq\x00" for _ in range(30))
+    )
     facts = read(w.torch_zip(body, {}))
     assert facts.tensors == ()

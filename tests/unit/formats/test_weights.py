@@ -53,7 +53,9 @@ def test_the_digest_is_that_of_the_sorted_table() -> None:
         (b"text", "model.onnx", None),
     ],
 )
-def test_the_bytes_choose_the_reader_before_the_name(data: bytes, path: str, name: str | None) -> None:
+def test_the_bytes_choose_the_reader_before_the_name(
+    data: bytes, path: str, name: str | None
+) -> None:
     reader = reader_for(data[:HEAD_BYTES], path)
     assert (reader.name if reader else None) == name
 

@@ -84,7 +84,9 @@ def test_the_report_asks_nobody_for_anything(tmp_path: Path) -> None:
     page.feed(data.decode())
     loading = [a for t, a in page.tags if "src" in a or t in ("link", "script")]
     assert loading == []
-    policy = [a["content"] for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    policy = [
+        a["content"] for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policy[0] is not None
     assert policy[0].startswith("default-src 'none'")
     assert len(data) < 500_000
@@ -126,6 +128,8 @@ def test_templates_are_found_and_identified() -> None:
     assert templates_digest().algorithm == "sha256"
 
 
-@pytest.mark.parametrize(("nbytes", "text"), [(0, "0 B"), (1536, "1.5 KiB"), (5 * 1024**4, "5.0 TiB")])
+@pytest.mark.parametrize(
+    ("nbytes", "text"), [(0, "0 B"), (1536, "1.5 KiB"), (5 * 1024**4, "5.0 TiB")]
+)
 def test_sizes_for_people(nbytes: int, text: str) -> None:
     assert human_bytes(nbytes) == text

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,21 +144,25 @@ def test_hash_seeds_do_not_show(tmp_path: Path) -> None:
 
 
 # Each makes a valid BOM wrong in a way that the schema cannot see.
-LINT = {
+LINT: dict[str, Callable[[dict[str, Any]], None]] = {
     "dangling dataset": lambda b: model_of(b)["modelCard"]["modelParameters"]["datasets"].append(
         {"ref": "data:none"}
     ),
     "dangling dependsOn": lambda b: b["dependencies"][0].update(dependsOn=["none"]),
     "unknown dependency ref": lambda b: b["dependencies"].append({"ref": "none"}),
     "repeated dependency": lambda b: b["dependencies"].append({"ref": "model:."}),
-    "self dependency": lambda b: b["dependencies"][0].update(dependsOn=[b["dependencies"][0]["ref"]]),
+    "self dependency": lambda b: b["dependencies"][0].update(
+        dependsOn=[b["dependencies"][0]["ref"]]
+    ),
     "repeated bom-ref": lambda b: b["components"].append(
         {"type": "library", "name": "x", "bom-ref": "model:."}
     ),
     "purl": lambda b: model_of(b).update(purl="hello"),
     "purl with a space": lambda b: model_of(b).update(purl="pkg:pypi/a b@1"),
     "huggingface purl without namespace": lambda b: model_of(b).update(purl="pkg:huggingface/x@1"),
-    "licence expression": lambda b: model_of(b).update(licenses=[{"expression": "MIT AND nonsense"}]),
+    "licence expression": lambda b: model_of(b).update(
+        licenses=[{"expression": "MIT AND nonsense"}]
+    ),
     "short digest": lambda b: model_of(b).update(hashes=[{"alg": "SHA-256", "content": "0a" * 16}]),
     "modelCard on a library": lambda b: b["components"].append(
         {"type": "library", "name": "x", "modelCard": {}}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from mlbom.collect.sitefiles import list_folder, read_bounded, read_head
+from mlbom.collect.environment.sitefiles import list_folder, read_bounded, read_head
 from mlbom.errors import LimitError, MalformedError, UnreadableError
 from mlbom.evidence.digest import Digest
 from mlbom.evidence.observation import GapKind

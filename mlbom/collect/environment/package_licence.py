@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlbom.collect.distribution import Distribution
+from mlbom.collect.environment.distribution import Distribution
+from mlbom.collect.environment.sitefiles import list_folder
 from mlbom.collect.licence_texts import identify_text
-from mlbom.collect.sitefiles import list_folder
 from mlbom.errors import UnreadableError
 
 _LICENCE_FILE = re.compile(r"(?:licen[cs]e|copying)(?:[._-].*)?", re.IGNORECASE)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlbom.collect.sitefiles import read_head
+from mlbom.collect.environment.sitefiles import read_head
 from mlbom.errors import InspectedPythonError, PathNotFoundError, UnreadableError
 
 _HEAD = 4096

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlbom.collect.distribution import Distribution, normal_name
+from mlbom.collect.environment.distribution import Distribution, normal_name
+from mlbom.collect.environment.site import Site
 from mlbom.collect.scope import first_lines
-from mlbom.collect.site import Site
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mlbom import guard
-from mlbom.collect.distribution import Distribution
+from mlbom.collect.environment.distribution import Distribution
 from mlbom.errors import MalformedError
 from mlbom.evidence.digest import Digest
 from mlbom.formats.strict_json import parse_json

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlbom.collect.sitefiles import list_folder, read_bounded
+from mlbom.collect.environment.sitefiles import list_folder, read_bounded
 from mlbom.errors import MalformedError
 
 _MAX_VERSION = 64 * 1024

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlbom.collect.sitefiles import list_folder, read_bounded, refusal
+from mlbom.collect.environment.sitefiles import list_folder, read_bounded, refusal
 from mlbom.errors import UnreadableError
 from mlbom.guard import printable
 

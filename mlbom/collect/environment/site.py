@@ -12,10 +12,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlbom.collect.interpreter import check_interpreter, prefix_of
+from mlbom.collect.environment.interpreter import check_interpreter, prefix_of
+from mlbom.collect.environment.sitefiles import (
+    host_platform,
+    list_folder,
+    read_bounded,
+    wheel_platform,
+)
+from mlbom.collect.environment.sitepaths import import_paths
 from mlbom.collect.scope import Scope
-from mlbom.collect.sitefiles import host_platform, list_folder, read_bounded, wheel_platform
-from mlbom.collect.sitepaths import import_paths
 from mlbom.errors import InspectedPythonError, UnreadableError
 from mlbom.evidence.observation import GapKind
 
