@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -95,22 +94,29 @@ def write_large_safetensors(path: Path, nbytes: int) -> None:
             stream.write(block)
 
 
+VALIDATION = """
+import json, sys, time
+import jsonschema_rs, packageurl, packaging.licenses
+from mlbom.render.validate import validate_bom
+bom = json.load(open(sys.argv[1]))
+started = time.process_time()
+validate_bom(bom)
+print(time.process_time() - started)
+"""
+
+
 def validation_share(mlbom: Path, model: Path, environment: dict[str, str]) -> float:
-    """Return the share of `generate`'s CPU that validating its BOM takes, in one process."""
-    script = (
-        "import json,sys,time\n"
-        "from mlbom.render.validate import validate_bom\n"
-        "bom=json.load(open(sys.argv[1]))\n"
-        "t=time.process_time(); validate_bom(bom); print(time.process_time()-t)\n"
-    )
+    """Return the share of `generate`'s CPU that validating its BOM takes.
+
+    Counted are reading and compiling the schemas, the validation and the lint; not counted is the
+    import of the libraries, which is part of `generate` like every other import.
+    """
     bom = str(model / "mlbom-out" / "bom.cdx.json")
-    python = mlbom.parent / "python"
+    command = [str(mlbom.parent / "python"), "-c", VALIDATION, bom]
     shares = []
     for _ in range(ROUNDS):
         cost = measure([str(mlbom), "generate", str(model), "-q", *KEY], environment)
-        done = subprocess.run(
-            [str(python), "-c", script, bom], env=environment, capture_output=True, check=True
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, check=True)
         shares.append(float(done.stdout) / cost.cpu)
     return statistics.median(shares)
 
@@ -137,7 +143,7 @@ def main() -> None:
         write_large_safetensors(large / "large.safetensors", 1024**3)
 
         def forget() -> None:
-            shutil.rmtree(folder / "cache", ignore_errors=True)
+            (folder / "cache" / "mlbom" / "digests-1.sqlite").unlink(missing_ok=True)
 
         rows = [
             Row("mlbom --help / python -c pass", [str(mlbom), "--help"],

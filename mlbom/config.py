@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +80,11 @@ def find_project_root(path: Path) -> Path:
     return path
 
 
+def find_repository(path: Path) -> Path | None:
+    """Return the nearest folder from `path` upward that holds a `.git` of any kind, or None."""
+    return next((f for f in (path, *path.parents) if os.path.lexists(f / ".git")), None)
+
+
 def load_settings(
     root: Path, flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ
 ) -> Settings:
@@ -127,6 +131,8 @@ def _table(path: Path) -> Mapping[str, Any]:
     data = _bytes_of(path)
     if not data or (path.name == "pyproject.toml" and b"tool.mlbom" not in data):
         return {}
+    import tomllib
+
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

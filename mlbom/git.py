@@ -114,11 +114,6 @@ class GitRepository:
         return outcome.output
 
 
-def find_repository(path: Path) -> Path | None:
-    """Return the nearest folder from `path` upward that holds a `.git` of any kind, or None."""
-    return next((f for f in (path, *path.parents) if os.path.lexists(f / ".git")), None)
-
-
 def open_repository(top: Path) -> GitRepository:
     """Open the repository whose `.git` lies in a folder.
 

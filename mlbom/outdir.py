@@ -1,7 +1,6 @@
 """The output directory: written beside, then exchanged whole; old set or new set, never half."""
 
 import contextlib
-import ctypes
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -140,6 +139,8 @@ def _exchange(fresh: Path, target: Path, old: Path) -> None:
 
 def _rename_exchange(first: Path, second: Path) -> bool:
     """Swap two directories in one step (Linux renameat2); return False where there is no such."""
+    import ctypes
+
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):

@@ -1,6 +1,5 @@
 """The software project: pyproject.toml and CITATION.cff, read as text; nothing is built or run."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,6 +36,8 @@ class ProjectCollector:
 
 def _pyproject(data: bytes, witness: Witness) -> Iterator[Observation | Gap]:
     """Yield the `[project]` table (PEP 621, PEP 639)."""
+    import tomllib
+
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:

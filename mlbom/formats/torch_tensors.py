@@ -88,7 +88,7 @@ class _Builder:
     def children(self, step: "_Step") -> list["_Step"]:
         """Return the steps into a container."""
         path, depth = step.path, step.depth + 1
-        model = _model_key(step.value) if depth == 1 else None
+        model = _model_key(step.value) if not path else None
         apart = step.apart or _is_optimizer_state(step.value)
         found = [
             _Step(path, part, value, depth, apart or (model is not None and part != model))
@@ -161,11 +161,11 @@ def _call_parts(call: Call) -> Iterator[tuple[str, Any]]:
         pairs = [p for p in _items(call.args[0]) if len(_items(p)) == 2]  # noqa: PLR2004 - a pair
         yield from ((_text(key), child) for key, child in pairs)
     elif not isinstance(call.func, GlobalRef) or not call.name.startswith("collections."):
-        yield from _parts(call.args)
-    yield from _parts(call.entries)
-    yield from _parts(call.elements)
+        yield "", call.args
+    yield "", call.entries
+    yield "", call.elements
     if call.name != "collections.OrderedDict":  # its state is only `_metadata`
-        yield from _parts(call.state)
+        yield "", call.state
 
 
 def _items(value: Any) -> list[Any] | tuple[Any, ...]:  # noqa: ANN401 - any inert value

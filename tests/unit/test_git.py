@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlbom import git
+from mlbom.config import find_repository
 from mlbom.errors import GitMissingError, LimitError, RepositoryError, UnverifiedOwnerError
 from tests.fixtures.gitrepo import make_repository, run_git
 
@@ -22,18 +23,18 @@ def top(tmp_path: Path) -> Path:
 def test_the_nearest_folder_with_a_git_folder_is_found(top: Path) -> None:
     below = top / "a" / "b"
     below.mkdir(parents=True)
-    assert git.find_repository(below) == top
-    assert git.find_repository(top) == top
+    assert find_repository(below) == top
+    assert find_repository(top) == top
 
 
 def test_a_folder_outside_of_any_repository_is_in_none(tmp_path: Path) -> None:
-    found = git.find_repository(tmp_path.resolve())
+    found = find_repository(tmp_path.resolve())
     assert found is None or not found.is_relative_to(tmp_path.resolve())
 
 
 def test_a_dangling_git_link_is_found(tmp_path: Path) -> None:
     (tmp_path / ".git").symlink_to(tmp_path / "gone")
-    assert git.find_repository(tmp_path) == tmp_path
+    assert find_repository(tmp_path) == tmp_path
     with pytest.raises(RepositoryError):
         git.open_repository(tmp_path)
 
@@ -210,8 +211,9 @@ def test_a_repository_that_really_belongs_to_another_user_is_not_read(top: Path)
 
 def test_importing_the_module_and_looking_for_a_repository_import_no_gitpython() -> None:
     script = (
-        "import sys, pathlib, mlbom.git, mlbom.collect.repository\n"
-        "mlbom.git.find_repository(pathlib.Path('/'))\n"
+        "import sys, pathlib, mlbom.git, mlbom.collect.repository.inspection\n"
+        "from mlbom.config import find_repository\n"
+        "find_repository(pathlib.Path('/'))\n"
         "assert 'git' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -32,7 +32,9 @@ def found(path: Path) -> dict[str, tuple[str, ...]]:
         ({".venv/x.safetensors": W, ".git/x.pt": W, "mlbom-out/x.pt": W}, {}),
     ],
 )
-def test_models_are_found(tmp_path: Path, files: dict[str, bytes | str], models: dict[str, int]) -> None:
+def test_models_are_found(
+    tmp_path: Path, files: dict[str, bytes | str], models: dict[str, int]
+) -> None:
     assert {n: len(w) for n, w in found(write(tmp_path, files)).items()} == models
 
 

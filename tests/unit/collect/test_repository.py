@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mlbom import git
-from mlbom.collect.repository import RepositoryCollector, clean_remote
+from mlbom.collect.repository import RepositoryCollector
+from mlbom.collect.repository.inspection import clean_remote
 from mlbom.collect.scope import ModelTree, Scope
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Pair, Repository

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mlbom.collect.blobs import (
+from mlbom.collect.repository.blobs import (
     GONE,
     LINK,
     POINTER_LIMIT,

@@ -1,4 +1,4 @@
-"""The git repository around PATH: commit, branch, tags, remotes, and whether PATH was changed."""
+"""What a repository tells: commit, branch, tags, remotes, and whether PATH was changed."""
 
 import hashlib
 import os
@@ -8,15 +8,14 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from mlbom import guard
+from mlbom.collect.repository import SUBJECT
+from mlbom.collect.repository.worktree import Question, WorkTree, compare_work_tree
 from mlbom.collect.scope import Scope, Witness
-from mlbom.collect.worktree import Question, WorkTree, compare_work_tree
 from mlbom.errors import GitMissingError, LimitError, RepositoryError, UnverifiedOwnerError
 from mlbom.evidence.nodes import Pair, Repository
 from mlbom.evidence.observation import Gap, GapKind, Observation
-from mlbom.evidence.origin import Method
-from mlbom.git import GitRepository, find_repository, open_repository
+from mlbom.git import GitRepository, open_repository
 
-SUBJECT = "git:"
 # A commit with its message is a document; a larger one was made to exhaust a reader.
 _COMMIT_LIMIT = 16 * 1024 * 1024
 _LATEST_TIME = 2**40
@@ -28,48 +27,24 @@ _SHOWN = 5
 _Told = Iterator[Observation | Gap]
 
 
-class RepositoryCollector:
-    """Tells of the repository that PATH lies in; names no person.
-
-    `state` is `ok`, or sorted words out of: bare, conflicted, corrupt, detached, linked-worktree,
-    no-commits, shallow, sparse, unverified-owner, untracked. Paths are relative to PATH.
-    """
-
-    name = "repository"
-
-    def collect(self, scope: Scope) -> _Told:
-        """Yield the `Repository` and what could not be told of it."""
-        witness = Witness(self.name, Method.MEASURED)
-        top = find_repository(scope.path)
-        if top is None:
-            yield from _no_work_tree(scope.path, witness)
-            return
-        path = _published(os.fsencode(scope.path.relative_to(top).as_posix()))
-        try:
-            repository = open_repository(top)
-            yield witness.observes(Repository(path=path))
-            yield from _Inspection(scope, repository, witness).tell()
-        except GitMissingError as error:
-            yield witness.misses(SUBJECT, str(error))
-        except UnverifiedOwnerError as error:
-            yield witness.observes(Repository(state="unverified-owner", path=path))
-            yield witness.misses(SUBJECT, f"{error}; {error.hint}", field="commit")
-        except RepositoryError as error:
-            yield witness.observes(Repository(state="corrupt", path=path))
-            yield witness.cannot_read(SUBJECT, error)
-        except LimitError as error:
-            # Not asked for the other parts: they would keep us waiting as long.
-            yield witness.cannot_read(SUBJECT, error)
-
-
-def _no_work_tree(path: Path, witness: Witness) -> _Told:
-    for folder in (path, *path.parents):
-        if (folder / "HEAD").is_file() and all((folder / n).is_dir() for n in ("objects", "refs")):
-            yield witness.observes(Repository(state="bare"))
-            reason = "PATH lies inside a bare repository, which holds no files of its commits"
-            yield witness.misses(SUBJECT, reason, field="commit")
-            return
-    yield witness.misses(SUBJECT, "PATH lies in no git repository: its commit is unknown")
+def observe_repository(scope: Scope, top: Path, witness: Witness) -> _Told:
+    """Yield the `Repository` whose work tree begins at `top`, and what could not be told of it."""
+    path = _published(os.fsencode(scope.path.relative_to(top).as_posix()))
+    try:
+        repository = open_repository(top)
+        yield witness.observes(Repository(path=path))
+        yield from _Inspection(scope, repository, witness).tell()
+    except GitMissingError as error:
+        yield witness.misses(SUBJECT, str(error))
+    except UnverifiedOwnerError as error:
+        yield witness.observes(Repository(state="unverified-owner", path=path))
+        yield witness.misses(SUBJECT, f"{error}; {error.hint}", field="commit")
+    except RepositoryError as error:
+        yield witness.observes(Repository(state="corrupt", path=path))
+        yield witness.cannot_read(SUBJECT, error)
+    except LimitError as error:
+        # Not asked for the other parts: they would keep us waiting as long.
+        yield witness.cannot_read(SUBJECT, error)
 
 
 class _Inspection:
