@@ -43,3 +43,8 @@ class Gap:
     origin: Origin
     field: str = ""
     visibility: Visibility = Visibility.PUBLIC
+
+    @property
+    def about(self) -> str:
+        """Return the subject and field as a person reads them."""
+        return " ".join(part for part in (self.subject.rstrip(":"), self.field) if part)

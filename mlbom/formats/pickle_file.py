@@ -76,14 +76,16 @@ def _facts(stream: BinaryIO, nbytes: int, head: bytes) -> WeightFacts:
         return _legacy_facts(stream, nbytes)
     stream.seek(0)
     found = walk(stream, nbytes, payload=array_payload)
-    trailing = f"{found.trailing} bytes behind the pickle are no pickle" if found.trailing else ""
+    problem = found.problem
+    if found.values and found.trailing:
+        problem = f"{found.trailing} bytes behind the pickle are no pickle: {problem}"
     return WeightFacts(
         format=PickleReader.name,
         has_table=False,
         globals=found.globals,
         code_kind="" if REBUILDING.issuperset(found.globals) else PICKLE_GLOBALS,
         metadata=(Pair("pickle.protocol", str(found.protocol)), *_sklearn_version(found)),
-        problem=found.problem or trailing,
+        problem=problem,
     )
 
 

@@ -124,8 +124,8 @@ def _directory_span(stream: BinaryIO, nbytes: int) -> tuple[int, int, int]:
     if at < 0 or len(tail) - at < _END.size:
         message = "the archive has no end record: it is no zip archive, or cut off"
         raise MalformedError(message)
-    _, disk, first_disk, here, count, size, begin, comment = _END.unpack_from(tail, at)
-    if tail.find(b"PK\x05\x06") != at or len(tail) - at != _END.size + comment:
+    _, disk, first_disk, here, count, size, begin, _ = _END.unpack_from(tail, at)
+    if [at] != list(_fitting_ends(tail)):
         message = "the archive has two end records, or bytes behind its end: could not tell"
         raise MalformedError(message)
     end = tail_begin + at
@@ -144,6 +144,15 @@ def _directory_span(stream: BinaryIO, nbytes: int) -> tuple[int, int, int]:
         message = f"the archive has {count} members, more than the limit of {MAX_MEMBERS}"
         raise LimitError(message)
     return count, begin, end
+
+
+def _fitting_ends(tail: bytes) -> Iterator[int]:
+    """Yield where end records are whose comment ends with the archive, as a reader may look."""
+    at = tail.find(b"PK\x05\x06")
+    while at >= 0 and len(tail) - at >= _END.size:
+        if len(tail) - at == _END.size + int(_END.unpack_from(tail, at)[7]):
+            yield at
+        at = tail.find(b"PK\x05\x06", at + 1)
 
 
 def _end64(stream: BinaryIO, end: int) -> tuple[int, int, int, int, int, int, int] | None:

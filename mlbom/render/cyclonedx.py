@@ -27,6 +27,7 @@ from mlbom.render.cyclonedx_parts import (
 )
 from mlbom.render.cyclonedx_software import (
     direct_requirements,
+    platform_components,
     software_components,
     software_dependencies,
 )
@@ -155,8 +156,7 @@ def _gap_properties(graph: Graph) -> list[dict[str, str]]:
     return [
         {
             "name": f"mlbom:gap:{gap.kind.value}",
-            "value": " ".join(part for part in (gap.subject, gap.field) if part)
-            + f": {gap.reason}",
+            "value": f"{gap.about}: {gap.reason}",
         }
         for gap in graph.gaps
     ]
@@ -165,7 +165,11 @@ def _gap_properties(graph: Graph) -> list[dict[str, str]]:
 def _dependencies(graph: Graph) -> list[dict[str, Any]]:
     models = graph.nodes(Model)
     edges: dict[str, set[str]] = {
-        SYSTEM_REF: {*(m.id for m in models), *direct_requirements(graph)},
+        SYSTEM_REF: {
+            *(m.id for m in models),
+            *direct_requirements(graph),
+            *(c["bom-ref"] for c in platform_components(graph)),
+        },
         **software_dependencies(graph),
     }
     for model in models:

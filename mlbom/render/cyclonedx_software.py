@@ -20,8 +20,13 @@ _RUNTIME_TYPES = {"driver": "device-driver", "operating-system": "operating-syst
 
 def software_components(graph: Graph) -> list[dict[str, Any]]:
     """Return the components of the inspected environment, ordered by kind and id."""
+    packages = [_package(graph, package) for package in graph.nodes(Package)]
+    return [*packages, *platform_components(graph)]
+
+
+def platform_components(graph: Graph) -> list[dict[str, Any]]:
+    """Return what lies below the packages: native layers, interpreter, system, accelerators."""
     return [
-        *(_package(graph, package) for package in graph.nodes(Package)),
         *(_runtime(graph, runtime) for runtime in graph.nodes(Runtime)),
         *(c for e in graph.nodes(Environment) for c in _environment(graph, e)),
         *(_accelerator(graph, accelerator) for accelerator in graph.nodes(Accelerator)),

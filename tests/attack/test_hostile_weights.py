@@ -138,18 +138,22 @@ def test_safetensors_with_two_meanings(data: bytes, reason: str) -> None:
 
 
 def test_a_safetensors_file_that_is_a_pickle_too() -> None:
-    """The length field reads as PROTO 2 and a short string; the pickle goes on in the metadata."""
-    length = int.from_bytes(b"\x80\x02T\xff\x00\x00\x00\x00", "little")
-    # The string of 255 bytes begins at byte 7: its last one is the byte 261 of the file.
+    """The length is SHORT_BINSTRING of 255 bytes; the pickle goes on inside a metadata text.
+
+    Opcodes that are no UTF-8 hide behind a byte C2, which BINPUT takes for its argument.
+    """
+    module, name = b"multiprocessing.popen_spawn_posix", b"a_function_with_a_name_as_long_as_this"
+    evil = b"".join(b"q\xc2\x8c" + bytes([len(t)]) + t for t in (module, name)) + b"q\xc2\x93)R."
     opening = b'{"__metadata__":{"x":"'
-    padding = b"." * (262 - 8 - len(opening))
-    evil = w.text("posix") + w.text("system") + b"K\xc2\x93" + b"."
-    header = (opening + padding + evil + b'"}}').ljust(length)
-    assert len(header) == length
-    stuck = w.pickle_of(b"")  # what a reader of pickles alone would see
-    assert stuck
-    found = quickly(w.safetensors_raw(header), "model.bin", 20)
-    assert isinstance(found, MalformedError)
+    text = opening + b"." * (2 + 255 - 8 - len(opening)) + evil + b'"}}'
+    data = w.safetensors_raw(text.ljust(0xFF55))
+    assert data[:2] == b"U\xff"
+    error = quickly(data)
+    assert isinstance(error, MalformedError)
+    assert error.message == (
+        f"the bytes are a pickle as well, which imports '{module.decode()}.{name.decode()}': "
+        "could not tell"
+    )
 
 
 # Row 28: bombs.
@@ -172,12 +176,12 @@ def test_zips_in_zips_are_not_opened() -> None:
         data = w.zip_of([("archive/data.pkl", w.pickle_of(b"N")), ("archive/inner.zip", data)])
     found = quickly(data)
     assert isinstance(found, WeightFacts)
-    assert found.tensors == ()
+    assert (found.tensors, found.globals, found.problem) == ((), (), "")
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress], ids=["gzip", "xz"])
 def test_a_compression_bomb_names_its_limit(pack: Callable[[bytes], bytes]) -> None:
-    error = quickly(pack(bytes(100_000_000)), "model.pkl")
+    error = quickly(pack(b"\x80\x04" + bytes(100_000_000)), "model.pkl", 10)
     assert isinstance(error, LimitError)
     assert "limit" in error.message
 
@@ -254,29 +258,26 @@ def test_an_argument_of_impossible_size(body: bytes) -> None:
 
 def test_keys_made_to_collide() -> None:
     """Integers of one hash make a dictionary quadratic; tuples of any depth are hashed in C."""
-    numbers = [(i * (2**61 - 1)).to_bytes(9, "little", signed=True) for i in range(1, 30_000)]
-    body = b"}(" + b"".join(b"\x8a\x09" + n + b"N" for n in numbers) + b"u"
+    numbers = [(i * (2**61 - 1)).to_bytes(10, "little", signed=True) for i in range(1, 30_000)]
+    body = b"}(" + b"".join(b"\x8a\x0a" + n + b"N" for n in numbers) + b"u"
     quickly(w.pickle_of(body))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not enforce the limit")
 def test_memory_stays_within_bounds(tmp_path: Path) -> None:
-    """The largest pickle that the opcode budget lets through, in a process of its own."""
-    pytest.importorskip("resource")
+    """The largest pickle that the budgets let through fits into one gibibyte."""
     path = tmp_path / "m.pkl"
     path.write_bytes(b"\x80\x02(" + b"}\x94" * 6_000_000 + b"t.")
     program = (
         "import os, resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
         "from mlbom.formats.weights import read_weights\n"
         "with open(sys.argv[1], 'rb') as stream:\n"
-        "    facts = read_weights(stream, os.path.getsize(sys.argv[1]), 'm.pkl')\n"
-        "assert 'limit' in facts.problem, facts.problem\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "    print(read_weights(stream, os.path.getsize(sys.argv[1]), 'm.pkl').problem)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
-    )
-    kibibytes = int(done.stdout) // (1024 if sys.platform == "darwin" else 1)
-    assert kibibytes < 1024 * 1024
+    command = [sys.executable, "-c", program, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "the pickle makes more than 4000000 containers, the limit\n"
 
 
 # Row 31: payloads where a scanner does not look.
@@ -327,10 +328,8 @@ def test_a_truncated_pickle_says_so() -> None:
 
 
 def test_what_follows_a_pickle_says_so() -> None:
-    assert (
-        "100 bytes behind the pickle" in facts_of(w.pickle_of(b"]") + b"\xff" * 100).problem
-        or facts_of(w.pickle_of(b"]") + b"\xff" * 100).problem
-    )
+    found = facts_of(w.pickle_of(b"]") + b"\xff" * 100)
+    assert found.problem.startswith("100 bytes behind the pickle are no pickle: ")
 
 
 # Archives that blind scanners (CVE-2025-1944, CVE-2025-1945, CVE-2025-10156 and kin).

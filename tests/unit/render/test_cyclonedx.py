@@ -75,7 +75,7 @@ def test_every_citation_points_at_a_value(tmp_path: Path) -> None:
     notes = {pointer: c["note"] for c in bom["citations"] for pointer in c["pointers"]}
     assert notes["/components/0/licenses"] == "declared by cards, README.md license"
     assert notes["/components/0/modelCard/modelParameters/architectureFamily"] == (
-        "declared by hub, config.json architecture_family"
+        "declared by hub, config.json model_type"
     )
 
 
@@ -83,7 +83,7 @@ def test_without_a_time_there_are_no_citations_and_a_gap_says_so(tmp_path: Path)
     bom = bom_of(model_directory(tmp_path), epoch=None)
     assert "citations" not in bom
     assert "timestamp" not in bom["metadata"]
-    assert any("release: timestamp" in p["value"] for p in bom["metadata"]["properties"])
+    assert any("release timestamp" in p["value"] for p in bom["metadata"]["properties"])
     validate_bom(bom)
 
 
