@@ -49,10 +49,7 @@ class SafetensorsReader:
             LimitError: the header is larger than 100 MB or has millions of items.
         """
         length, text = _header(stream, nbytes)
-        header = parse_json(text, "the header", max_bytes=MAX_HEADER_BYTES)
-        if not isinstance(header, dict):
-            message = "the header is no JSON object"
-            raise MalformedError(message)
+        header: dict[str, Any] = parse_json(text, "the header", max_bytes=MAX_HEADER_BYTES)
         metadata = _metadata(header.pop("__metadata__", {}))
         tensors = _tensors(header, nbytes - _LENGTH - length)
         return WeightFacts(format=self.name, tensors=tensors, metadata=metadata)

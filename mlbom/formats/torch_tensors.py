@@ -17,7 +17,7 @@ from math import prod
 from typing import Any
 
 from mlbom.errors import LimitError
-from mlbom.formats.opcode_values import Call, GlobalRef
+from mlbom.formats.opcode_values import Call
 from mlbom.formats.torch_views import Storage, View, rebuilt_view
 from mlbom.formats.weights import TensorInfo
 
@@ -150,7 +150,8 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any inert
         case Call(name="torch._utils._rebuild_sparse_tensor", args=(_, tuple() as data)):
             calls = [item for item in data if isinstance(item, Call)]
             tensors = [call for call in calls if call.name != "torch.Size"]
-            yield from zip(_SPARSE_PARTS.get(len(tensors), ()), tensors, strict=False)
+            parts = _SPARSE_PARTS.get(len(tensors)) or map(str, range(len(tensors)))
+            yield from zip(parts, tensors, strict=True)
         case Call():
             yield from _call_parts(value)
 
@@ -160,7 +161,7 @@ def _call_parts(call: Call) -> Iterator[tuple[str, Any]]:
         # As protocol 0 and Python 2 wrote it: one list of [key, value] pairs.
         pairs = [p for p in _items(call.args[0]) if len(_items(p)) == 2]  # noqa: PLR2004 - a pair
         yield from ((_text(key), child) for key, child in pairs)
-    elif not isinstance(call.func, GlobalRef) or not call.name.startswith("collections."):
+    else:
         yield "", call.args
     yield "", call.entries
     yield "", call.elements

@@ -213,9 +213,7 @@ def test_fifty_thousand_levels(body: bytes) -> None:
     [
         b"]r\xff\xff\xff\xff" + b"h\x00",
         b"".join(b"]r" + struct.pack("<I", 2**32 - 1 - i) for i in range(50_000)),
-        b"](Nq\x00e0"
-        + b"]q\x00"
-        + b"".join(b"](" + b"h\x00" * 100 + b"eq\x00" for _ in range(1000)),
+        b"](Nq\x00e0]q\x00" + b"".join(b"](" + b"h\x00" * 100 + b"eq\x00" for _ in range(1000)),
         b"]q\x00" + b"h\x00a" * 100_000,
         b"Np999999999999999999999999\n",
         b"]\x94" * 100_000,

@@ -148,6 +148,11 @@ def test_build_and_items_of_an_object_are_kept() -> None:
     assert (call.state, call.entries, call.elements) == ({"k": 1}, {"x": 2}, [3])
 
 
+def test_build_and_items_of_what_is_no_object_are_passed_over() -> None:
+    found = walked(pickle_of(SYSTEM + b"Nb" + text("k") + number(1) + b"s" + number(2) + b"a"))
+    assert (found.values, found.problem) == ((GlobalRef("posix", "system"),), "")
+
+
 def test_extension_codes_are_globals_of_the_registry() -> None:
     found = walked(b"\x80\x02\x82\x05)R.")
     assert found.globals == ("copyreg.extension 5",)
@@ -186,6 +191,7 @@ def test_long_texts_bytes_and_numbers_are_measured_only() -> None:
         (b"\x80\x02R.", "too little on the stack"),
         (b"\x80\x02N(0R.", "too little on the stack"),
         (b"\x80\x02t.", "too little on the stack"),
+        (b"\x80\x02](a.", "too little on the stack"),
         (b"\x80\x02.", "too little on the stack"),
         (b"\x80\x02h\x07.", "memo entry 7 was never set"),
         (b"\x80\x02Iabc\n.", "a wrong argument"),

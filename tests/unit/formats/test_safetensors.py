@@ -171,3 +171,9 @@ def test_it_is_recognised_by_its_bytes() -> None:
     assert not reader.matches(b"\xff" * 7 + b"\x7f{", "model.bin")
     assert not reader.matches(b"PK\x03\x04aaaaaaaa", "model.safetensors")
     assert not reader.matches(b"\x80\x04aaaaaaaa", "model.safetensors")
+
+
+def test_a_file_that_shrinks_while_it_is_read() -> None:
+    data = safetensors_file(TWO)
+    with pytest.raises(MalformedError, match="ends inside its header"):
+        SafetensorsReader().read(io.BytesIO(data[:20]), len(data))

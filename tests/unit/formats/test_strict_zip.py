@@ -141,6 +141,32 @@ def test_an_archive_with_two_readings_is_refused(
     assert reason in raised.value.message
 
 
+def zip64() -> bytes:
+    return zip_of((f"m{i}", b"") for i in range(65_536))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (put(b"PK\x06\x07", 8, b"\x01"), "not where its locator says"),
+        (put(b"PK\x06\x07", 4, b"\x01"), "not where its locator says"),
+        (put(b"PK\x06\x06", 0, b"XX"), "no zip64 end record"),
+        (put(b"PK\x06\x06", 32, b"\x05"), "several parts"),
+        (put(END, 12, b"\x05"), "end records of the archive disagree"),
+    ],
+)
+def test_a_zip64_archive_with_two_readings_is_refused(
+    change: Callable[[bytes], bytes], reason: str
+) -> None:
+    with pytest.raises(MalformedError) as raised:
+        listed(change(zip64()))
+    assert reason in raised.value.message
+
+
+def test_an_archive_inside_an_archive_is_no_second_end() -> None:
+    assert set(listed(zip_of([("inner.zip", zip_of(MEMBERS))]))) == {"inner.zip"}
+
+
 def test_a_second_name_in_an_extra_field_is_refused() -> None:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:

@@ -199,6 +199,55 @@ def test_sparse_tensors_are_their_parts() -> None:
     assert (names(facts), facts.code_kind) == (["s.indices", "s.values"], "")
 
 
+def test_sparse_tensors_of_three_parts() -> None:
+    layout = w.call(w.name_of("torch.serialization", "_get_layout"), w.text("torch.sparse_csr"))
+    parts = w.tuple_of(tensor(storage(str(i), 1), [1]) for i in range(3))
+    body = w.call(w.name_of("torch._utils", "_rebuild_sparse_tensor"), layout, parts)
+    facts = read(w.torch_zip(body, {str(i): 4 for i in range(3)}))
+    assert names(facts) == ["compressed_indices", "plain_indices", "values"]
+
+
+def test_subclasses_and_tensors_from_arrays() -> None:
+    shape = w.tuple_of([w.number(2), w.number(3)])
+    float16 = w.name_of("torch", "float16")
+    state = w.tuple_of([w.number(1), shape, w.name_of("numpy", "float32"), b"\x89", b"N"])
+    array = w.call(w.name_of("numpy._core.multiarray", "_reconstruct")) + state + b"b"
+    body = w.dict_of(
+        {
+            "wrapped": w.call(
+                w.name_of("torch._tensor", "_rebuild_from_type_v2"),
+                w.name_of("torch._utils", "_rebuild_wrapper_subclass"),
+                w.name_of("ao", "Quantised"),
+                w.tuple_of([w.name_of("ao", "Quantised"), float16, shape]),
+                b"}",
+            ),
+            "device": w.call(
+                w.name_of("torch._utils", "_rebuild_device_tensor_from_numpy"), array, float16
+            ),
+            "moved": w.call(
+                w.name_of("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"), T, float16
+            ),
+        }
+    )
+    facts = read(w.torch_zip(body, SIZE))
+    assert [(t.name, t.dtype, t.shape) for t in facts.tensors] == [
+        ("wrapped", "F16", (2, 3)),
+        ("device", "F16", (2, 3)),
+        ("moved", "F32", (2, 3)),
+    ]
+
+
+def test_an_ordered_dict_as_python_2_pickled_it() -> None:
+    pairs = w.list_of([w.list_of([w.text("a"), T]), w.list_of([w.number(5), w.number(1)])])
+    body = w.call(w.name_of("collections", "OrderedDict"), pairs)
+    assert names(read(w.torch_zip(body, SIZE))) == ["a"]
+
+
+def test_keys_that_are_no_text() -> None:
+    body = b"}(" + w.tuple_of([w.number(1)]) + T + w.number(3) + T + b"N" + T + b"u"
+    assert names(read(w.torch_zip(body, SIZE))) == ["?", "3", "None"]
+
+
 def test_a_script_module() -> None:
     state = w.dict_of({"training": b"\x88", "weight": T})
     body = w.name_of("__torch__.net", "Net") + b")\x81" + state + b"b"
@@ -229,6 +278,25 @@ def test_a_script_module() -> None:
         (tensor(storage("0", 6), [2**40, 2**40], strides=[0, 0]), SIZE, "not built as"),
         (tensor(storage("0", 6, "PickleStorage"), [6]), SIZE, "not built as"),
         (tensor(w.text("0"), [6]), SIZE, "not built as"),
+        (
+            w.call(w.name_of("torch._utils", "_rebuild_device_tensor_from_numpy"), T, T),
+            SIZE,
+            "not built as",
+        ),
+        (w.call(w.name_of("torch._utils", "_rebuild_tensor_v2"), b"N"), SIZE, "not built as"),
+        (
+            tensor(w.tuple_of([w.text("storage"), b"N", b"N", b"N", w.number(6)]) + b"Q", [6]),
+            SIZE,
+            "not built as",
+        ),
+        (tensor(w.number(1) + b"Q", [6]), SIZE, "not built as"),
+        (
+            w.typed_tensor(storage("0", 4, "UntypedStorage"), [4], "float32").replace(
+                b"ctorch\nfloat32", b"cnumpy\nfloat32"
+            ),
+            SIZE,
+            "not built as",
+        ),
         (w.tuple_of([T, tensor(storage("0", 5), [5])]), SIZE, "has two sizes, 24 and 20 bytes"),
         (w.typed_tensor(storage("0", 4, "UntypedStorage"), [4], "float99"), SIZE, "not built as"),
         (b"]" * 300 + b"a" * 299, {}, "nest deeper than 256 levels"),
