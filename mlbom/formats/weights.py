@@ -42,6 +42,10 @@ TORCH_BITS = {
 }  # fmt: skip
 
 
+# Dtypes of indices, counters and masks.
+INDEX_DTYPES = frozenset({"I64", "U64", "BOOL"})
+
+
 class TensorInfo(NamedTuple):
     """One tensor of the table: its name, dtype (a safetensors name where there is one) and shape.
 
@@ -94,12 +98,16 @@ class WeightFacts:
 
     @property
     def parameters(self) -> int:
-        """Return the elements of all tensors, each counted once (buffers are tensors too)."""
-        return sum(t.elements for t in self.counted)
+        """Return the elements of all tensors that can hold weights, each counted once.
+
+        Position ids, step counters and masks are tensors of 64-bit integers or booleans, in which
+        no scheme of quantisation keeps weights: they stand in `dtypes` and are not counted here.
+        """
+        return sum(t.elements for t in self.counted if t.dtype not in INDEX_DTYPES)
 
     @property
     def dtypes(self) -> tuple[Count, ...]:
-        """Return how many elements there are of each dtype; the numbers add up to `parameters`."""
+        """Return how many elements there are of each dtype, those that are no parameters too."""
         elements: Counter[str] = Counter()
         for tensor in self.counted:
             elements[tensor.dtype] += tensor.elements

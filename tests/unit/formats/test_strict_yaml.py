@@ -132,15 +132,3 @@ def test_deep_nesting_does_not_end_the_process(nest: str) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "refused\n")
-
-
-def test_the_c_loader_is_used_and_little_is_added_to_it() -> None:
-    data = b"".join(
-        b"item%d:\n  name: foo\n  size: %d\n  tags: [a, b]\n" % (i, i) for i in range(3000)
-    )
-    before = time.process_time()
-    yaml.load(data, yaml.SafeLoader)
-    in_python = time.process_time() - before
-    before = time.process_time()
-    parse_yaml(data, "x")
-    assert time.process_time() - before < in_python / 2

@@ -67,6 +67,12 @@ def test_a_comment_and_no_members() -> None:
     assert listed(stream.getvalue()) == {}
 
 
+def test_bytes_before_an_empty_directory_belong_to_no_member() -> None:
+    data = b"x" * 10 + END + struct.pack("<4H2IH", 0, 0, 0, 0, 0, 10, 0)
+    with pytest.raises(MalformedError, match="bytes that belong to no member"):
+        listed(data)
+
+
 def test_many_members_need_zip64() -> None:
     data = zip_of((f"m{i}", b"") for i in range(70_000))
     assert len(listed(data)) == 70_000

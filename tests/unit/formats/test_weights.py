@@ -26,7 +26,7 @@ FACTS = WeightFacts(
 
 
 def test_totals_count_aliases_once() -> None:
-    assert FACTS.parameters == 10
+    assert FACTS.parameters == 9
     assert FACTS.dtypes == (Count("BF16", 3), Count("F32", 6), Count("I64", 1))
     assert FACTS.shapes == (Count("2x3", 2), Count("3", 1), Count("scalar", 1))
 
