@@ -24,6 +24,7 @@ from mlbom.render.cyclonedx_parts import (
     licence_choices,
     organisation,
     property_,
+    text_of,
 )
 from mlbom.render.cyclonedx_software import (
     direct_requirements,
@@ -118,6 +119,11 @@ def _system(graph: Graph, release: Release) -> dict[str, Any]:
     """Return the AI system around the model: the project, or the release itself."""
     model = next(iter(graph.nodes(Model)), Model(id="model:"))
     project = graph.node(Project, "project:") or Project()
+    commits = [
+        {"uid": cite(graph, repository, "commit")}
+        for repository in graph.nodes(Repository)
+        if repository.commit
+    ]
     references = [
         external_reference("website", cite(graph, project, "homepage")),
         *(external_reference("vcs", remote) for remote in _remotes(graph)),
@@ -125,10 +131,9 @@ def _system(graph: Graph, release: Release) -> dict[str, Any]:
     properties = [
         property_("mlbom:model-root", release.model_root),
         *(
-            property_("mlbom:git:" + field, cite(graph, repository, field, str(value)))
+            property_(f"mlbom:git:{field}", text_of(graph, repository, field))
             for repository in graph.nodes(Repository)
-            for field in ("commit", "branch", "dirty", "state", "path")
-            if (value := getattr(repository, field)) is not None
+            for field in ("branch", "dirty", "state", "path")
         ),
     ]
     return stated(
@@ -142,6 +147,7 @@ def _system(graph: Graph, release: Release) -> dict[str, Any]:
             "authors": [{"name": name} for name in project.authors],
             "licenses": licence_choices(graph, project),
             "externalReferences": [r for r in references if r],
+            "pedigree": stated({"commits": commits}),
             "properties": [p for p in properties if p],
         }
     )

@@ -3,14 +3,14 @@
 from typing import Any
 
 from mlbom.evidence.graph import Graph
-from mlbom.evidence.nodes import Dataset, Model, Node
+from mlbom.evidence.nodes import Dataset, Model
 from mlbom.render.cited import Cited, cite, stated
 from mlbom.render.cyclonedx_parts import (
-    counted,
     external_reference,
     hash_objects,
     licence_choices,
     property_,
+    text_of,
 )
 
 
@@ -58,10 +58,10 @@ def _data(graph: Graph, dataset: Dataset) -> dict[str, Any]:
 
 def _properties(graph: Graph, dataset: Dataset) -> list[dict[str, Any]]:
     properties = [
-        property_("mlbom:dataset:pinned", _boolean(graph, dataset, "pinned")),
+        property_("mlbom:dataset:pinned", text_of(graph, dataset, "pinned")),
         property_("mlbom:dataset:path", cite(graph, dataset, "path")),
-        property_("mlbom:dataset:files", counted(graph, dataset, "file_count")),
-        property_("mlbom:dataset:nbytes", counted(graph, dataset, "nbytes")),
+        property_("mlbom:dataset:files", text_of(graph, dataset, "file_count")),
+        property_("mlbom:dataset:nbytes", text_of(graph, dataset, "nbytes")),
         *(property_("mlbom:dataset:language", text) for text in dataset.languages),
         *(property_("mlbom:dataset:use", text) for text in dataset.uses),
         *(
@@ -75,8 +75,3 @@ def _properties(graph: Graph, dataset: Dataset) -> list[dict[str, Any]]:
 
 def _iri(graph: Graph, dataset: Dataset) -> Cited | None:
     return cite(graph, dataset, "url") if dataset.url and "://" in dataset.url else None
-
-
-def _boolean(graph: Graph, node: Node, field: str) -> Cited | None:
-    value = getattr(node, field)
-    return None if value is None else cite(graph, node, field, "true" if value else "false")

@@ -15,13 +15,13 @@ from mlbom.evidence.nodes import (
 from mlbom.render.cited import Cited, cite, stated
 from mlbom.render.cyclonedx_data import dataset_refs
 from mlbom.render.cyclonedx_parts import (
-    counted,
     external_reference,
     hash_objects,
     licence_choices,
     number_text,
     organisation,
     property_,
+    text_of,
 )
 
 
@@ -32,9 +32,9 @@ def model_component(graph: Graph, model: Model) -> dict[str, Any]:
     hashes, method = _model_hashes(release, files, model)
     properties = [
         property_("mlbom:digest:method", method),
-        property_("mlbom:parameters", counted(graph, model, "parameters")),
-        property_("mlbom:file-count", counted(graph, model, "file_count")),
-        property_("mlbom:nbytes", counted(graph, model, "nbytes")),
+        property_("mlbom:parameters", text_of(graph, model, "parameters")),
+        property_("mlbom:file-count", text_of(graph, model, "file_count")),
+        property_("mlbom:nbytes", text_of(graph, model, "nbytes")),
         *(
             property_(f"mlbom:dtype:{c.name}", cite(graph, model, "dtypes", str(c.number)))
             for c in model.dtypes
@@ -96,7 +96,7 @@ def _file_component(graph: Graph, file: File) -> dict[str, Any]:
     weights = graph.node(Weights, f"weights:{file.path}")
     properties = [
         property_("mlbom:file:role", cite(graph, file, "role")),
-        property_("mlbom:nbytes", counted(graph, file, "nbytes")),
+        property_("mlbom:nbytes", text_of(graph, file, "nbytes")),
         property_("mlbom:link", cite(graph, file, "link")),
         *(_weight_properties(graph, weights) if weights else ()),
     ]
@@ -113,8 +113,8 @@ def _file_component(graph: Graph, file: File) -> dict[str, Any]:
 
 def _weight_properties(graph: Graph, weights: Weights) -> Iterable[dict[str, Any] | None]:
     yield property_("mlbom:weights:format", cite(graph, weights, "format"))
-    yield property_("mlbom:weights:parameters", counted(graph, weights, "parameters"))
-    yield property_("mlbom:weights:tensors", counted(graph, weights, "tensor_count"))
+    yield property_("mlbom:weights:parameters", text_of(graph, weights, "parameters"))
+    yield property_("mlbom:weights:tensors", text_of(graph, weights, "tensor_count"))
     tensors = cite(graph, weights, "tensors", str(weights.tensors))
     yield property_("mlbom:weights:tensors:digest", tensors)
     for count in weights.dtypes:

@@ -64,7 +64,9 @@ def licence_choices(graph: Graph, node: Node) -> Cited | None:
     return cite(graph, node, "licence", [choice])
 
 
-def counted(graph: Graph, node: Node, field: str) -> Cited | None:
-    """Return a count as the text that properties hold, or None when nobody states it."""
+def text_of(graph: Graph, node: Node, field: str) -> Cited | None:
+    """Return a field as the text that properties hold, or None when nobody states it."""
     value = getattr(node, field)
-    return None if value is None else cite(graph, node, field, str(value))
+    if value is None:
+        return None
+    return cite(graph, node, field, str(value).lower() if isinstance(value, bool) else str(value))

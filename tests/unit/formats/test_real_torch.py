@@ -11,6 +11,8 @@ from mlbom.formats.torch_names import DTYPES, REBUILDING
 from mlbom.formats.weights import WeightFacts, read_weights
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
+# What torch says about its own deprecated dtypes and script modules, which files still hold.
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def saved(tmp_path: Path, value: Any, **options: Any) -> WeightFacts:
