@@ -16,11 +16,12 @@ ORIGIN_DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its name in files, the value when nobody sets it, and what it is for."""
+    """One setting: its name in files, its default, what it is for, and the values it can have."""
 
     name: str
     default: SettingValue
     meaning: str
+    choices: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:
@@ -32,11 +33,21 @@ SETTINGS = (
     Setting("model", "", "the model of the release: its path, or its name when there is one only"),
     Setting("weights", (), "weight files that are the model, instead of looking for them"),
     Setting("data", (), "folders and files that are the model's datasets"),
-    Setting("data-depth", "full", "declared (do not read data) or full (hash every file)"),
+    Setting(
+        "data-depth",
+        "auto",
+        "declared (do not read data), full (hash every file) or auto (full up to 50 GiB)",
+        ("declared", "full", "auto"),
+    ),
     Setting("output", "mlbom-out", "the directory that generate writes"),
     Setting("python", "", "the interpreter or prefix of the environment to inspect"),
-    Setting("spec", "1.7", "CycloneDX version of the BOM: 1.7 or 1.6"),
-    Setting("hashes", ("sha256",), "digests of each file: sha256, sha512, blake3"),
+    Setting("spec", "1.7", "CycloneDX version of the BOM: 1.7 or 1.6", ("1.7", "1.6")),
+    Setting(
+        "hashes",
+        ("sha256",),
+        "digests of each file: sha256, sha512, blake3",
+        ("sha256", "sha512", "blake3"),
+    ),
     Setting("key", "", "URI of the signing key"),
     Setting("release", "", "version of the release"),
     Setting("exclude", (), "patterns of paths below PATH that are left out"),
@@ -45,6 +56,10 @@ SETTINGS = (
     Setting("allow-incomplete", False, "end with 0 although something could not be read"),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
+# Variables of mlbom that are no settings.
+OTHER_VARIABLES = frozenset({"MLBOM_KEY_PASSPHRASE"})
+# Variables of the project's own Makefile and Action.
+_OUTSIDE = ("MLBOM_ORACLE", "MLBOM_ACTION_")
 PROJECT_FILES = ("mlbom.toml", "pyproject.toml")
 
 
@@ -64,6 +79,13 @@ class Settings:
         """Return a setting that is a list of texts."""
         value = self.values[name]
         return value if isinstance(value, tuple) else ()
+
+    def base(self, name: str, root: Path) -> Path:
+        """Return the folder that relative paths of a setting are relative to.
+
+        It is the project root for what a file says, else the working directory.
+        """
+        return root if self.origins[name].startswith(PROJECT_FILES) else Path.cwd()
 
     def flag(self, name: str) -> bool:
         """Return a setting that is a switch."""
@@ -113,7 +135,26 @@ def load_settings(
         if given is not None:
             values[setting.name] = tuple(given) if isinstance(given, list) else given
             origins[setting.name] = ORIGIN_FLAG
+        _check_choice(setting, values[setting.name], origins[setting.name])
+    _refuse_unknown(environment)
     return Settings(values, origins)
+
+
+def _check_choice(setting: Setting, value: SettingValue, origin: str) -> None:
+    given = value if isinstance(value, tuple) else (value,)
+    wrong = [item for item in given if setting.choices and item not in setting.choices]
+    if wrong:
+        message = f"{setting.name} is one of {', '.join(setting.choices)}, not {wrong[0]!r}"
+        raise ConfigurationError(message, looked=[origin])
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {setting.variable for setting in SETTINGS} | OTHER_VARIABLES
+    for name in sorted(environment):
+        if name.startswith("MLBOM_") and name not in known and not name.startswith(_OUTSIDE):
+            near = difflib.get_close_matches(name, known, n=1)
+            message = f"unknown variable {name}"
+            raise ConfigurationError(message, hint=f"did you mean {near[0]}?" if near else "")
 
 
 def _prefix(name: str) -> str:
@@ -128,7 +169,13 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _table(path: Path) -> Mapping[str, Any]:
-    data = _bytes_of(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        message = f"cannot read {path.name}: {error.strerror}"
+        raise ConfigurationError(message) from error
     if not data or (path.name == "pyproject.toml" and b"tool.mlbom" not in data):
         return {}
     import tomllib

@@ -4,7 +4,7 @@ The docstring of a class is its `mlbom explain` page. What is wrong with the ins
 never an exception: it is a `Finding` or a `Gap` (see `mlbom.evidence`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from mlbom.status import ExitStatus
@@ -226,6 +226,16 @@ class GitMissingError(MlbomError):
     hint = "install git, or put its folder on the PATH"
 
 
+class EnvironmentFailureError(MlbomError):
+    """The operating system refused something that mlbom cannot do without.
+
+    The message is the system's own, for example a missing permission. Nothing was published.
+    """
+
+    code = "E0507"
+    hint = "the system said no: check permissions and free space of the place named"
+
+
 class OutputError(MlbomError):
     """The result could not be written. The previous output is untouched.
 
@@ -246,10 +256,7 @@ class LockedError(MlbomError):
 
 
 class InvalidBomError(MlbomError):
-    """The BOM that mlbom made did not pass validation, so nothing was written.
-
-    This is a defect of mlbom. Please report the message together with the kind of project.
-    """
+    """The BOM that mlbom made did not pass validation, so nothing was written: our defect."""
 
     code = "E0503"
     hint = "please report this: mlbom never writes a BOM that is not valid"
@@ -275,11 +282,12 @@ class SecretLeakError(RefusedError):
     """A secret, or something shaped like one, would be published.
 
     Descriptive text is redacted when it is read. This one sits where nothing may be rewritten (a
-    path, a name, a digest), so the release stops. Rename or remove it, or exclude the file.
+    path, a name, a digest), so the release stops. Rename or remove it; a file outside a model
+    directory can also be left out with `--exclude`.
     """
 
     code = "E0601"
-    hint = "remove the secret and revoke it, or leave the file out with --exclude"
+    hint = "rename or remove what holds the secret, and revoke it"
 
 
 class UnsafeKeyFileError(RefusedError):
@@ -290,11 +298,3 @@ class UnsafeKeyFileError(RefusedError):
 
     code = "E0602"
     hint = "chmod 600 KEY, and keep it outside the repository"
-
-
-def all_errors(root: type[MlbomError] = MlbomError) -> Iterator[type[MlbomError]]:
-    """Yield every error class of this module, parents before children."""
-    yield root
-    for child in root.__subclasses__():
-        if child.__module__ == __name__:
-            yield from all_errors(child)

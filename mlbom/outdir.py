@@ -1,7 +1,9 @@
 """The output directory: written beside, then exchanged whole; old set or new set, never half."""
 
 import contextlib
+import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -88,6 +90,14 @@ def project_lock(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def file_name(path: str) -> str:
+    """Return one file name for a relative path; different paths give different names."""
+    plain = re.sub(r"[^\w.-]+", "-", path.strip("./") or "model")
+    if plain == path:
+        return plain
+    return f"{plain}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+
+
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write one file so that a reader sees the old content or the new one.
 
@@ -133,8 +143,14 @@ def _exchange(fresh: Path, target: Path, old: Path) -> None:
     elif not _rename_exchange(fresh, target):
         # No atomic exchange here: for a moment only `old` exists, and `_recover` knows it.
         target.rename(old)
-        fresh.rename(target)
-    _sync_directory(target.parent)
+        try:
+            fresh.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
+    # The new set is in place: what a failing disk says now cannot undo that.
+    with contextlib.suppress(OSError):
+        _sync_directory(target.parent)
 
 
 def _rename_exchange(first: Path, second: Path) -> bool:

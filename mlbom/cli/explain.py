@@ -3,9 +3,10 @@
 import argparse
 import difflib
 import inspect
+from collections.abc import Iterator
 
 from mlbom.cli.main import Parser
-from mlbom.errors import UsageError, all_errors
+from mlbom.errors import MlbomError, UsageError
 from mlbom.status import ExitStatus
 from mlbom.verify.rules import RULES
 
@@ -25,13 +26,13 @@ def main(options: argparse.Namespace) -> int:
             print(f"{code}  {page.splitlines()[0]}")
         return ExitStatus.DONE
     wanted = options.code.strip()
-    found = pages.get(wanted.upper()) or pages.get(wanted.lower())
-    if not found:
+    code = wanted.upper() if wanted.upper() in pages else wanted.lower()
+    if code not in pages:
         near = difflib.get_close_matches(wanted, pages, n=1)
         message = f"there is no code {wanted!r}"
         hint = f"did you mean {near[0]!r}?" if near else "mlbom explain lists all codes"
         raise UsageError(message, hint=hint)
-    print(f"{wanted}: {found}")
+    print(f"{code}: {pages[code]}")
     return ExitStatus.DONE
 
 
@@ -46,3 +47,11 @@ def _pages() -> dict[str, str]:
         rule.id: f"{rule.title}\n\n{rule.text}\n\nExit status: {int(rule.status)}" for rule in RULES
     }
     return {**pages, **rules}
+
+
+def all_errors(root: type[MlbomError] = MlbomError) -> Iterator[type[MlbomError]]:
+    """Yield every error class of `mlbom.errors`, parents before children."""
+    yield root
+    for child in root.__subclasses__():
+        if child.__module__ == MlbomError.__module__:
+            yield from all_errors(child)

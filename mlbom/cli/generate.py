@@ -4,28 +4,28 @@ import argparse
 import os
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mlbom.cli.main import Parser
+from mlbom.cli.main import Parser, shown
 from mlbom.cli.signing import choose_signer
 from mlbom.collect.inspect import InspectionPlan
+from mlbom.collect.scope import shortened
 from mlbom.config import ORIGIN_DEFAULT, Settings, find_project_root, load_settings
-from mlbom.digest.hashing import ALGORITHMS
-from mlbom.errors import ConfigurationError
+from mlbom.errors import ConfigurationError, NoWeightsError, PathNotFoundError, UsageError
+from mlbom.evidence.nodes import CodeSurface, Repository
 from mlbom.evidence.observation import GapKind
-from mlbom.guard import printable
-from mlbom.pipeline.generate import (
-    GenerateRequest,
-    GenerateResult,
-    generate,
-    models_below,
-    preview_bom,
-)
+from mlbom.outdir import file_name
+from mlbom.pipeline.generate import GenerateRequest, GenerateResult, generate, models_below, preview
 from mlbom.status import ExitStatus, worst
 
+_BELOW_HINT = "paths are relative to where they are named, or to PATH, and lie below PATH"
+# PEP 440, semantic versions, dates, names of tags: nothing that needs quoting in a path.
+_RELEASE = re.compile(r"[A-Za-z0-9][\w.+!~-]*")
+# How many gaps are told in the terminal, and how much of each.
+_SHOWN = 12
+_WIDTH = 160
 _FLAGS = (
     "model weights data data-depth output python spec key release exclude "
     "publish-names require-clean allow-incomplete"
@@ -51,7 +51,11 @@ def build_parser(prog: str) -> Parser:
     add("--all", action="store_true", help="every model, each into DIR/NAME")
     add("--weights", nargs="+", metavar="P", help="weight files that are the model")
     add("--data", nargs="+", metavar="P", help="folders and files that are its datasets")
-    add("--data-depth", choices=("declared", "full"), help="read datasets or not (default: full)")
+    add(
+        "--data-depth",
+        choices=("declared", "full"),
+        help="read data (default: up to 50 GiB)",
+    )
     add("--python", metavar="EXE", help="interpreter or prefix of the environment to inspect")
     add("--spec", choices=("1.7", "1.6"), help="CycloneDX version (default: 1.7)")
     add("--hashes", metavar="A,B", help="sha256[,sha512,blake3] (default: sha256)")
@@ -78,9 +82,13 @@ def main(options: argparse.Namespace) -> int:
     settings = load_settings(root, _flags(options))
     request = _request(path, root, settings)
     if options.output == "-":
-        sys.stdout.buffer.write(preview_bom(request))
-        return ExitStatus.DONE
-    signer = None if options.no_sign else choose_signer(settings.text("key"), root)
+        if options.all:
+            message = "--all makes several BOMs, and -o - prints one"
+            raise UsageError(message, hint="name a directory with -o DIR")
+        result = preview(request)
+        sys.stdout.buffer.write(result.files["bom.cdx.json"])
+        return _status(result, settings)
+    signer = None if options.no_sign else choose_signer(_key(settings, root), root)
     statuses = []
     for each in _each_model(request) if options.all else (request,):
         result = generate(each, signer)
@@ -104,43 +112,73 @@ def _request(path: Path, root: Path, settings: Settings) -> GenerateRequest:
         project_root=root,
         output=_output(path, root, settings),
         model=settings.text("model"),
-        weights=settings.texts("weights"),
-        data=settings.texts("data"),
+        weights=_below(path, root, settings, "weights"),
+        data=_below(path, root, settings, "data"),
         data_depth=settings.text("data-depth"),
-        python=Path(python).absolute() if python else None,
-        hashes=_hashes(settings),
+        python=(settings.base("python", root) / python).absolute() if python else None,
+        hashes=settings.texts("hashes"),
         exclude=settings.texts("exclude"),
         publish_names=settings.flag("publish-names"),
     )
+    release = settings.text("release")
+    if release and not _RELEASE.fullmatch(release):
+        message = f"{release!r} is no version: letters, digits and . + ! ~ - _ only"
+        raise ConfigurationError(message, hint="for example --release 1.2.0")
     return GenerateRequest(
         plan=plan,
-        version=settings.text("release") or None,
+        version=release or None,
         source_date_epoch=_source_date_epoch(os.environ),
         spec=settings.text("spec"),
     )
 
 
+def _key(settings: Settings, root: Path) -> str:
+    """Return the URI of the key; a path in a file is relative to that file."""
+    key = settings.text("key")
+    place = settings.base("key", root) / key
+    return str(place) if key and place.is_file() else key
+
+
 def _output(path: Path, root: Path, settings: Settings) -> Path:
     """Return the output directory: in PATH by default, else relative to whoever names it."""
-    origin = settings.origins["output"]
-    bases = {ORIGIN_DEFAULT: path, "flag": Path.cwd(), "MLBOM_OUTPUT": Path.cwd()}
-    return (bases.get(origin, root) / settings.text("output")).resolve()
+    default = settings.origins["output"] == ORIGIN_DEFAULT
+    base = path if default else settings.base("output", root)
+    return (base / settings.text("output")).resolve()
+
+
+def _below(path: Path, root: Path, settings: Settings, name: str) -> tuple[str, ...]:
+    """Return the paths of a setting relative to PATH.
+
+    A path is looked for where it was named (working directory or project root), then in PATH.
+
+    Raises:
+        PathNotFoundError, NoWeightsError: it is in neither place, or not below PATH.
+    """
+    error = NoWeightsError if name == "weights" else PathNotFoundError
+    found = []
+    for given in settings.texts(name):
+        places = [settings.base(name, root) / given, path / given]
+        place = next((p for p in places if os.path.lexists(p)), None)
+        if place is None:
+            message = f"{name} not found: {given}"
+            raise error(message, looked=[str(p) for p in places], hint=_BELOW_HINT)
+        # The last part is not resolved: a link is what the user named.
+        resolved = place.parent.resolve() / place.name if place.name != ".." else place.resolve()
+        if not resolved.is_relative_to(path):
+            message = f"{name} must lie below PATH: {given}"
+            raise error(message, looked=[str(path)], hint=_BELOW_HINT)
+        found.append(resolved.relative_to(path).as_posix())
+    return tuple(found)
 
 
 def _each_model(request: GenerateRequest) -> Iterator[GenerateRequest]:
-    """Yield one request for each model below PATH, each with an output directory of its own."""
-    for name in models_below(request.plan):
-        folder = re.sub(r"[^\w.-]+", "-", "model" if name == "." else name)
-        plan = replace(request.plan, model=name, output=request.plan.output / folder)
-        yield replace(request, plan=plan)
-
-
-def _hashes(settings: Settings) -> tuple[str, ...]:
-    for name in settings.texts("hashes"):
-        if name not in ALGORITHMS:
-            message = f"unknown digest {name!r}: --hashes takes {', '.join(ALGORITHMS)}"
-            raise ConfigurationError(message)
-    return settings.texts("hashes")
+    """Yield one request for each model below PATH; several get `OUTPUT-MODEL` for an output."""
+    names = models_below(request.plan)
+    for name in names:
+        output = request.plan.output
+        if len(names) > 1:
+            output = output.with_name(f"{output.name}-{file_name(name)}")
+        yield replace(request, plan=replace(request.plan, model=name, output=output))
 
 
 def _source_date_epoch(environment: Mapping[str, str]) -> int | None:
@@ -168,12 +206,26 @@ def _print_result(result: GenerateResult) -> None:
     about = [f"{model.parameters} parameters" if model.parameters is not None else ""]
     about += [model.licence or "", ", ".join(model.formats)]
     lines = [f"{model.name}  {', '.join(part for part in about if part)}"]
+    lines += [f"  {what}" for what in _warnings(result)]
     lines += [f"  {name:<44} {len(data):>10} bytes" for name, data in result.files.items()]
-    kinds = Counter(gap.kind for gap in result.graph.gaps)
-    for gap in result.graph.gaps:
-        if gap.kind is GapKind.UNREADABLE:
-            lines.append(f"  unreadable: {gap.subject}: {gap.reason}")
-    known = ", ".join(f"{kinds[kind]} {kind.value}" for kind in GapKind if kinds[kind])
-    lines.append(f"not known: {known or 'nothing that was looked for'}")
+    gaps = sorted(result.graph.gaps, key=lambda gap: gap.kind is not GapKind.UNREADABLE)
+    lines += [
+        f"  {gap.kind.value}: {gap.about}: {shortened(gap.reason, _WIDTH)}" for gap in gaps[:_SHOWN]
+    ]
+    if len(gaps) > _SHOWN:
+        lines.append(f"  and {len(gaps) - _SHOWN} more that are not known: see report.html")
     lines.append(f"written to {result.output}" + ("" if result.bundles else ", not signed"))
-    print("\n".join(printable(line) for line in lines), file=sys.stderr)
+    print("\n".join(shown(line) for line in lines), file=sys.stderr)
+
+
+def _warnings(result: GenerateResult) -> Iterator[str]:
+    """Yield what a person should know before they publish the release."""
+    for code in result.graph.nodes(CodeSurface):
+        names = shortened(", ".join(code.names), _WIDTH)
+        yield f"loading {code.path} can run code ({code.kind}): {names}"
+    for repository in result.graph.nodes(Repository):
+        if repository.dirty:
+            changed = shortened(", ".join(repository.changed), _WIDTH)
+            yield f"not as in commit {repository.commit}: {changed}"
+    if not result.kept:
+        yield ".mlbom cannot be written: the private evidence is not kept"

@@ -1,11 +1,15 @@
 """`mlbom keys`: make a signing key pair, or show the public half of one."""
 
 import argparse
+from getpass import getpass
 from pathlib import Path
 
+from mlbom.attest.publickey import parse_public_key
 from mlbom.cli.main import Parser
 from mlbom.cli.signing import key_access
 from mlbom.config import find_project_root
+from mlbom.errors import UsageError
+from mlbom.sign.keyfile import take_passphrase
 from mlbom.sign.newkey import KEY_NAMES, LOST_VERIFIERS, KeyPaths, default_key_paths, make_key
 from mlbom.sign.signer import open_signer
 from mlbom.status import ExitStatus
@@ -49,12 +53,7 @@ def _new(options: argparse.Namespace, paths: KeyPaths) -> int:
 
 
 def _new_passphrase() -> str:
-    import os
-    from getpass import getpass
-
-    from mlbom.errors import UsageError
-
-    told = os.environ.pop("MLBOM_KEY_PASSPHRASE", None)
+    told = take_passphrase()
     passphrase = told if told is not None else getpass("new passphrase: ")
     if told is None and getpass("once more: ") != passphrase:
         message = "the two passphrases differ"
@@ -66,7 +65,10 @@ def _new_passphrase() -> str:
 
 
 def _show(paths: KeyPaths) -> int:
-    public = open_signer(str(paths.private), key_access(Path("/nonexistent"))).public_key
+    if paths.public.is_file():
+        public = parse_public_key(paths.public.read_bytes(), str(paths.public))
+    else:
+        public = open_signer(str(paths.private), key_access()).public_key
     print(public.pem.decode(), end="")
     print(f"fingerprint  {public.hint}")
     return ExitStatus.DONE

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from mlbom import __version__
-from mlbom.errors import MlbomError
+from mlbom.errors import EnvironmentFailureError, MlbomError
 from mlbom.status import ExitStatus
 
 # Command -> (module that builds its parser and runs it, what it does). A module is imported when
@@ -72,11 +72,14 @@ def _frame() -> Parser:
 
 def _guarded(main, options: argparse.Namespace) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Run a command; the one place where an exception becomes a message and an exit code."""
+    if getattr(options, "debug", False):
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     try:
         status: int = main(options)
     except MlbomError as error:
-        if getattr(options, "debug", False):
-            raise
+        _trace(options)
         _print_error(error)
         return error.status
     except KeyboardInterrupt:
@@ -85,15 +88,32 @@ def _guarded(main, options: argparse.Namespace) -> int:  # type: ignore[no-untyp
     except BrokenPipeError:
         sys.stderr.close()
         return ExitStatus.ENVIRONMENT
+    except OSError as error:
+        _trace(options)
+        place = f": {error.filename}" if isinstance(error.filename, str) else ""
+        _print_error(EnvironmentFailureError(f"{error.strerror or error}{place}"))
+        return EnvironmentFailureError.status
     return status
 
 
-def _print_error(error: MlbomError) -> None:
-    from mlbom.guard import printable
+def _trace(options: argparse.Namespace) -> None:
+    if getattr(options, "debug", False):
+        import traceback
 
-    print(f"error[{error.code}]: {printable(error.message)}", file=sys.stderr)
+        traceback.print_exc()
+
+
+def _print_error(error: MlbomError) -> None:
+    print(f"error[{error.code}]: {shown(error.message)}", file=sys.stderr)
     if error.looked:
-        print("looked in: " + printable("; ".join(error.looked)), file=sys.stderr)
+        print("looked in: " + shown("; ".join(error.looked)), file=sys.stderr)
     if error.hint:
-        print(f"hint: {printable(error.hint)}", file=sys.stderr)
+        print(f"hint: {shown(error.hint)}", file=sys.stderr)
     print(f"more: mlbom explain {error.code}", file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """Return text fit for one line of a terminal: no secret, no control character."""
+    from mlbom import guard
+
+    return guard.printable(guard.clean_text(text))

@@ -34,11 +34,14 @@ def choose_signer(
     return open_signer(str(paths.private), access)
 
 
-def key_access(project_root: Path) -> KeyAccess:
+def key_access(*forbidden: Path) -> KeyAccess:
     """Return where keys may not lie, and how a person is asked for a passphrase."""
     ask = _ask if sys.stdin and sys.stdin.isatty() else None
-    return KeyAccess(forbidden=(project_root,), ask_passphrase=ask)
+    return KeyAccess(forbidden=forbidden, ask_passphrase=ask)
 
 
 def _ask(what: str) -> str | None:
-    return getpass.getpass(f"passphrase of {what}: ", stream=sys.stderr) or None
+    try:
+        return getpass.getpass(f"passphrase of {what}: ", stream=sys.stderr) or None
+    except EOFError:
+        return None

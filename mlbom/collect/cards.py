@@ -1,20 +1,20 @@
 """Model cards: Hugging Face front matter and body (README.md), and modelcard.yaml."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from mlbom.collect.hub import read_model_file
 from mlbom.collect.licences import licence_expression
-from mlbom.collect.scope import Scope, Witness, first_lines, texts
+from mlbom.collect.scope import Scope, Witness, shortened, texts
 from mlbom.errors import UnreadableError
-from mlbom.evidence.nodes import Dataset, Metric, Model
+from mlbom.evidence.nodes import HUB_DATASET_URL, Dataset, Metric, Model
 from mlbom.evidence.observation import Gap, Observation
 from mlbom.evidence.origin import Method
 from mlbom.formats.strict_yaml import parse_yaml
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
-_HUB_DATASET = "https://huggingface.co/datasets/"
 
 
 class CardsCollector:
@@ -26,13 +26,13 @@ class CardsCollector:
         """Yield the facts of README.md's front matter and of modelcard.yaml."""
         witness = Witness(self.name)
         subject = f"model:{scope.model.root}"
-        if any(e.path == "README.md" for e in scope.model.files):
-            path = scope.in_model("README.md")
-            text = read_model_file(scope, "README.md").decode("utf-8-sig", errors="replace")
+        path = scope.in_model("README.md")
+        data = scope.read_model_file("README.md")
+        if data is None and scope.has_file("README.md"):
+            path, data = "README.md", scope.read_bytes("README.md")
+        if data is not None:
+            text = data.decode("utf-8-sig", errors="replace")
             yield from _hugging_face_card(subject, text, witness.at(path))
-        elif scope.has_file("README.md"):
-            text = scope.read_text("README.md")
-            yield from _hugging_face_card(subject, text, witness.at("README.md"))
         for path in dict.fromkeys((scope.in_model("modelcard.yaml"), "modelcard.yaml")):
             if scope.has_file(path):
                 yield from _team_card(subject, scope.read_bytes(path), witness.at(path))
@@ -61,7 +61,7 @@ def _hugging_face_card(subject: str, text: str, witness: Witness) -> Iterator[Ob
     if not isinstance(told, Mapping):
         return
     yield from _declared(subject, witness, told, _FRONT_MATTER_FIELDS)
-    yield from _licence(subject, told.get("license"), "license", witness)
+    yield from _hub_licence(subject, told, witness)
     base = texts(told.get("base_model"))
     if base:
         yield witness.observes(Model(id=subject, base_models=base), key="base_model")
@@ -118,46 +118,80 @@ def _licence(subject: str, told: object, key: str, witness: Witness) -> Iterator
             yield witness.misses(subject, reason, field="licence")
 
 
+def _hub_licence(
+    subject: str, told: Mapping[str, Any], witness: Witness
+) -> Iterator[Observation | Gap]:
+    """Yield the licence of a card; `other` has its name in `license_name` (Hub metadata)."""
+    names = texts(told.get("license_name"))
+    if names and texts(told.get("license")) == ("other",):
+        reference = "LicenseRef-" + re.sub(r"[^A-Za-z0-9.-]+", "-", names[0]).strip("-")
+        yield witness.observes(Model(id=subject, licence=reference), key="license_name")
+        return
+    yield from _licence(subject, told.get("license"), "license", witness)
+
+
 def _named_dataset(subject: str, name: str, witness: Witness) -> Iterator[Observation]:
     identifier = f"data:{name}"
-    node = Dataset(id=identifier, name=name, url=_HUB_DATASET + name, pinned=False)
+    node = Dataset(id=identifier, name=name, url=HUB_DATASET_URL + name, pinned=False)
     yield witness.observes(node, key="datasets")
     yield witness.observes(Model(id=subject, datasets=(identifier,)), key="datasets")
 
 
-def _model_index(told: object, witness: Witness) -> Iterator[Observation]:
+def _model_index(told: object, witness: Witness) -> Iterator[Observation | Gap]:
     """Yield the metrics of a `model-index` (Hugging Face model card metadata)."""
     for entry in told if isinstance(told, list) else ():
         results = entry.get("results") if isinstance(entry, Mapping) else None
         for result in results if isinstance(results, list) else ():
             if not isinstance(result, Mapping):
                 continue
-            dataset, task = _text_of(result, "dataset"), _text_of(result, "task")
-            for metric in result.get("metrics") or ():
-                if isinstance(metric, Mapping):
-                    yield from _metric(metric, dataset, task, witness)
+            dataset, task = result.get("dataset"), result.get("task")
+            context = _Context(
+                dataset=_text(dataset, "name") or _text(dataset, "type"),
+                dataset_type=_text(dataset, "type"),
+                split=_text(dataset, "split"),
+                task=_text(task, "type"),
+            )
+            metrics = result.get("metrics")
+            for metric in metrics if isinstance(metrics, list) else ():
+                yield from _metric(metric, context, witness)
 
 
-def _text_of(result: Mapping[str, Any], key: str) -> str:
-    told = result.get(key)
-    found = (told.get("name") or told.get("type")) if isinstance(told, Mapping) else told
-    return str(found) if found else ""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Context:
+    """What metrics were measured on; empty texts where a card does not say."""
+
+    dataset: str
+    dataset_type: str = ""
+    split: str = ""
+    task: str = ""
 
 
-def _metric(
-    told: Mapping[str, Any], dataset: str, task: str, witness: Witness
-) -> Iterator[Observation]:
-    name, value = told.get("name") or told.get("type"), told.get("value")
-    if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int | float):
+def _text(told: object, key: str) -> str:
+    value = told.get(key) if isinstance(told, Mapping) else None
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _metric(told: object, context: _Context, witness: Witness) -> Iterator[Observation | Gap]:
+    """Yield a metric with `type` or `name`, a number as `value`, and perhaps an interval."""
+    name = _text(told, "type") or _text(told, "name")
+    if not name or not isinstance(told, Mapping):
         return
-    split = str(told.get("split") or "")
+    value = _number(told.get("value"))
+    split = context.split or _text(told, "split")
+    subject = f"metric:{context.task}/{context.dataset}/{split}/{name}"
+    if value is None:
+        yield witness.misses(subject, f"the value of {name} is not a finite number", field="value")
+        return
+    label = _text(told, "name")
     node = Metric(
-        id=f"metric:{task}/{dataset}/{split}/{name}",
+        id=subject,
         name=name,
-        value=float(value),
-        dataset=dataset or None,
+        label=label if label != name else None,
+        value=value,
+        dataset=context.dataset or None,
+        dataset_type=context.dataset_type or None,
         split=split or None,
-        task=task or None,
+        task=context.task or None,
         lower=_number(told.get("lower")),
         upper=_number(told.get("upper")),
     )
@@ -165,8 +199,13 @@ def _metric(
 
 
 def _number(told: object) -> float | None:
-    is_number = isinstance(told, int | float) and not isinstance(told, bool)
-    return float(told) if is_number else None  # type: ignore[arg-type]
+    if isinstance(told, bool) or not isinstance(told, int | float):
+        return None
+    try:
+        value = float(told)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _team_card(subject: str, data: bytes, witness: Witness) -> Iterator[Observation | Gap]:
@@ -180,14 +219,15 @@ def _team_card(subject: str, data: bytes, witness: Witness) -> Iterator[Observat
         return
     yield from _declared(subject, witness, told, _TEAM_CARD_FIELDS)
     yield from _licence(subject, told.get("license"), "license", witness)
-    for entry in told.get("training_data") or ():
+    datasets = told.get("training_data")
+    for entry in datasets if isinstance(datasets, list) else ():
         name = entry.get("dataset") if isinstance(entry, Mapping) else entry
         if isinstance(name, str) and name:
             yield from _training_dataset(subject, name, entry, witness)
-    for metric in told.get("metrics") or ():
-        if isinstance(metric, Mapping):
-            task = str(told.get("task") or "")
-            yield from _metric(metric, str(metric.get("dataset") or ""), task, witness)
+    metrics = told.get("metrics")
+    for metric in metrics if isinstance(metrics, list) else ():
+        context = _Context(dataset=_text(metric, "dataset"), task=_text(told, "task"))
+        yield from _metric(metric, context, witness)
 
 
 def _training_dataset(
@@ -213,5 +253,5 @@ def _first_paragraph(body: str) -> str:
         plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", plain)
         plain = re.sub(r"[`*_]{1,3}(\S[^`*_]*)[`*_]{1,3}", r"\1", plain)
         if re.search(r"\w+\s+\w+\s+\w+", plain) and not plain.startswith(("<", "|", "-", "!")):
-            return first_lines(plain, 500)
+            return shortened(plain, 500)
     return ""

@@ -18,7 +18,7 @@ from mlbom.digest.manifest import dir_hash, manifest_bytes
 from mlbom.digest.tree import Entry, EntryKind
 from mlbom.errors import PathNotFoundError, UnreadableError
 from mlbom.evidence.digest import Digest
-from mlbom.evidence.nodes import Count, Dataset, Model
+from mlbom.evidence.nodes import Count, Dataset, Model, Pair
 from mlbom.evidence.observation import Gap, GapKind, Observation
 from mlbom.evidence.origin import Method
 from mlbom.formats.strict_yaml import parse_yaml
@@ -65,7 +65,7 @@ def find_datasets(entries: tuple[Entry, ...], named: tuple[str, ...]) -> tuple[D
 
 def _conventional(files: list[Entry]) -> set[str]:
     found = {
-        e.path.split("/")[0] for e in files if e.path.split("/")[0] in _FOLDERS[:] and "/" in e.path
+        e.path.split("/")[0] for e in files if e.path.split("/")[0] in _FOLDERS and "/" in e.path
     }
     manifests = (e.path for e in files if posixpath.basename(e.path) in MANIFEST_NAMES)
     return found | {posixpath.dirname(path) for path in manifests if "/" in path}
@@ -177,3 +177,10 @@ def _declared_facts(
     licence = licence_expression(str(told.get("license") or ""))
     if licence:
         yield witness.observes(Dataset(id=subject, licence=licence), key="license")
+    sources = told.get("sources")
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(source, Mapping) and texts(source.get("system")):
+            # A query tells how a team's data lie: private, as chain.md section 5 has it.
+            pair = Pair(texts(source["system"])[0], " ".join(texts(source.get("query"))))
+            node = Dataset(id=subject, sources=(pair,))
+            yield witness.observes(node, key="sources", private=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from mlbom.collect.models import is_weight_name
 from mlbom.collect.scope import ModelTree, Witness
 from mlbom.digest.hashing import FileDigest
-from mlbom.digest.tree import EntryKind
+from mlbom.digest.tree import Entry, EntryKind
 from mlbom.errors import UnreadableError
 from mlbom.evidence.nodes import File, Model
-from mlbom.evidence.observation import Gap, Observation
+from mlbom.evidence.observation import Gap, GapKind, Observation
 from mlbom.evidence.origin import Method
 
 _TOKENIZER = {
@@ -46,6 +46,18 @@ def file_role(path: str) -> str:
     return "other"
 
 
+def _not_a_file(entry: Entry, witness: Witness) -> Iterator[Observation | Gap]:
+    subject = f"file:{entry.path}"
+    if entry.kind is EntryKind.LINK:
+        yield witness.observes(File(id=subject, path=entry.path, link=entry.target))
+        reason = "a link is recorded and not followed: verify trusts no directory that holds one"
+        yield witness.misses(subject, reason, field="digests")
+        return
+    special = entry.kind is EntryKind.SPECIAL
+    what = "a device, pipe or socket is not read" if special else "it cannot be read"
+    yield witness.misses(subject, what, kind=GapKind.UNREADABLE)
+
+
 def observe_files(
     tree: ModelTree, digests: Mapping[str, FileDigest | UnreadableError]
 ) -> Iterator[Observation | Gap]:
@@ -60,9 +72,7 @@ def observe_files(
     for entry in tree.files:
         subject = f"file:{entry.path}"
         if entry.kind is not EntryKind.FILE:
-            reason = "a link is recorded and not followed"
-            yield witness.observes(File(id=subject, path=entry.path, link=entry.target))
-            yield witness.misses(subject, reason, field="digests")
+            yield from _not_a_file(entry, witness)
             continue
         found = digests[entry.path]
         if isinstance(found, UnreadableError):

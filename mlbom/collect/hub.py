@@ -4,7 +4,6 @@
 identity of the model that lies here.
 """
 
-import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -46,24 +45,13 @@ class HubCollector:
         }
         for name, reader in readers.items():
             path = scope.in_model(name)
-            if not scope.has_file(path) and not _linked(scope, path):
-                continue
             try:
-                told = parse_json(read_model_file(scope, name), path)
+                data = scope.read_model_file(name)
+                told = None if data is None else parse_json(data, path)
             except UnreadableError as error:
                 yield witness.at(path).cannot_read(f"file:{name}", error)
                 continue
             yield from reader(f"model:{scope.model.root}", told, witness.at(path))
-
-
-def read_model_file(scope: Scope, name: str) -> bytes:
-    """Return a small file of the model tree, through the link that a hub cache puts there."""
-    entry = next((e for e in scope.model.files if e.path == name), None)
-    return scope.read_bytes(scope.in_model(entry.location if entry else name))
-
-
-def _linked(scope: Scope, path: str) -> bool:
-    return any(scope.in_model(e.path) == path and e.target for e in scope.model.files)
 
 
 def _cache_identity(scope: Scope, witness: Witness) -> Iterator[Observation]:
@@ -155,14 +143,9 @@ def _base(
     witness: Witness,
 ) -> Iterator[Observation | Gap]:
     """Yield the base model that a configuration names, if it is a name and not a local path."""
-    if not isinstance(told, str) or told in ("", ".", "./"):
-        return
-    if REPOSITORY_ID.fullmatch(told):
+    if isinstance(told, str) and REPOSITORY_ID.fullmatch(told):
         inferring = witness.by(Method.INFERRED)
         yield inferring.observes(Model(id=subject, base_models=(told,)), key=key)
-        return
-    reason = f"{key} names a local folder ({posixpath.basename(told.rstrip('/'))}), not a model"
-    yield witness.misses(subject, reason, field="base_models")
 
 
 def _remote_code(told: object, witness: Witness) -> Iterator[Observation]:

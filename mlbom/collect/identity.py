@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from mlbom.collect.scope import Scope, Witness
+from mlbom.digest.ignore import VERSION
 from mlbom.evidence.digest import Digest
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Document, Model, Project, Release, Repository
@@ -131,12 +132,24 @@ def _fallback(graph: Graph, model: Model, field: str) -> Iterator[Observation | 
         if value:
             yield witness.observes(Model(id=model.id, **{field: value}), key=f"project.{field}")
             return
-    for document in graph.nodes(Document):
-        if field == "licence" and document.kind == "licence" and document.licence:
+    if field == "licence" and (texts := _licence_texts(graph)):
+        # Several texts that differ are several witnesses: the graph shows the contradiction.
+        declaring = witness if len(texts) == 1 else witness.by(Method.DECLARED)
+        for document in texts:
             node = Model(id=model.id, licence=document.licence)
-            yield witness.observes(node, key=f"text of {document.path}")
-            return
+            yield declaring.at(document.path or "").observes(node, key="text")
+        return
+    if any(gap.subject == model.id and gap.field == field for gap in graph.gaps):
+        return
     yield witness.misses(model.id, f"nobody states the model's {field}", field=field)
+
+
+def _licence_texts(graph: Graph) -> tuple[Document, ...]:
+    """Return the licence texts beside the model, else those of the project."""
+    texts = [d for d in graph.nodes(Document) if d.kind == "licence" and d.licence]
+    root = graph.nodes(Model)[0].id.removeprefix("model:")
+    own = [d for d in texts if posixpath.dirname(d.path or "") == root]
+    return tuple(own or texts)
 
 
 def _tag(graph: Graph) -> str | None:
@@ -162,6 +175,7 @@ def _release(
             templates=facts.templates,
             manifest=manifest,
             ignored=ignored,
+            ignore_version=VERSION,
         )
     )
     if timestamp is None:

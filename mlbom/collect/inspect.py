@@ -4,7 +4,6 @@ Hashing starts first and runs in the background while the collectors read header
 """
 
 import fnmatch
-import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from mlbom.digest.hashing import DigestCache, FileDigest, Hashing
 from mlbom.digest.ignore import CACHE_FOLDER, ignore_list
 from mlbom.digest.manifest import dir_hash, manifest_bytes
 from mlbom.digest.tree import Entry, EntryKind, walk_files
-from mlbom.errors import PathNotFoundError
+from mlbom.errors import PathNotFoundError, UsageError
 from mlbom.evidence.digest import Digest
 from mlbom.evidence.graph import Graph
 
@@ -41,7 +40,7 @@ _TOOL_FOLDERS = {
     ".hypothesis",
     ".ipynb_checkpoints",
 }
-_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
+_FOREIGN_MARKS = ("pyvenv.cfg", "model.manifest")
 # Above this much data the content of datasets is read only when that was asked for.
 _DATA_LIMIT = 50 * 1024**3
 
@@ -57,7 +56,7 @@ class InspectionPlan:
         model: a model's path or name, or empty.
         weights: weight files that are the model, or ().
         data: the datasets, or () to look for them.
-        data_depth: `full` or `declared`; whether the content of datasets is read.
+        data_depth: `full`, `declared`, or `auto`: full up to 50 GiB.
         python: the interpreter named by the user, or None.
         hashes: digest algorithms for every file.
         exclude: patterns of paths below PATH that are left out.
@@ -70,7 +69,7 @@ class InspectionPlan:
     model: str = ""
     weights: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
-    data_depth: str = "full"
+    data_depth: str = "auto"
     python: Path | None = None
     hashes: tuple[str, ...] = ("sha256",)
     exclude: tuple[str, ...] = ()
@@ -111,9 +110,9 @@ def inspect(
     facts = replace(facts, name=given_name(scope.model, plan.model))
     datasets = find_datasets(_outside_model(scope), plan.data)
     reading = datasets if _reads_data(plan, datasets) else ()
-    hashing = Hashing(plan.path, plan.hashes, cache).start(_to_hash(scope, reading))
-    told = list(collect_all(scope))
-    digests = hashing.result()
+    with Hashing(plan.path, plan.hashes, cache).start(_to_hash(scope, reading)) as hashing:
+        told = list(collect_all(scope))
+        digests = hashing.result()
     in_model = {e.path: digests[k] for e, k in _located(scope) if k in digests}
     told.extend(observe_files(scope.model, in_model))
     for tree in datasets:
@@ -145,7 +144,7 @@ def list_models(plan: InspectionPlan) -> tuple[ModelTree, ...]:
 
 def _models(plan: InspectionPlan, entries: tuple[Entry, ...]) -> tuple[ModelTree, ...]:
     if plan.weights:
-        return (named_model(plan.weights, entries),)
+        return (named_model(plan.weights, entries, _reader(plan.path)),)
     return find_models(entries, _reader(plan.path))
 
 
@@ -162,7 +161,6 @@ def _open_scope(plan: InspectionPlan) -> tuple[Scope, tuple[str, ...]]:
         entries=entries,
         model=model,
         python=plan.python,
-        data=plan.data,
         publish_names=plan.publish_names,
         output=plan.output,
     )
@@ -175,11 +173,12 @@ def _whole_directory(plan: InspectionPlan, model: ModelTree) -> tuple[ModelTree,
     covered = ignore_list(model_directory=True, extra=_inside(root, plan.output))
     entries = tuple(walk_files(root, covered.covers))
     skipped = {e.path for e in entries if e.kind is EntryKind.SKIPPED}
-    files = tuple(
-        e
-        for e in entries
-        if e.kind is not EntryKind.SKIPPED and not _excluded(plan, model.root, e.path)
-    )
+    files = tuple(e for e in entries if e.kind is not EntryKind.SKIPPED)
+    for entry in files:
+        if _excluded(plan, model.root, entry.path):
+            message = f"--exclude leaves {entry.path} out, which lies in a model directory"
+            hint = "verify trusts a model directory as a whole: move the file out of it"
+            raise UsageError(message, hint=hint)
     caches = {path for path in skipped if path.rsplit("/", 1)[-1] == CACHE_FOLDER}
     return replace(model, files=files), tuple(sorted({*covered.prefixes, *caches}))
 
@@ -191,7 +190,7 @@ def _inside(root: Path, output: Path) -> tuple[str, ...]:
 
 def _excluded(plan: InspectionPlan, root: str, path: str) -> bool:
     in_path = path if root == "." else f"{root}/{path}"
-    return any(fnmatch.fnmatch(in_path, pattern) for pattern in plan.exclude)
+    return any(fnmatch.fnmatchcase(in_path, pattern) for pattern in plan.exclude)
 
 
 def _project_entries(plan: InspectionPlan) -> tuple[Entry, ...]:
@@ -207,16 +206,21 @@ def _project_entries(plan: InspectionPlan) -> tuple[Entry, ...]:
 
     def ignored(path: str) -> bool:
         name = path.rsplit("/", 1)[-1]
-        if name in _TOOL_FOLDERS or path in outputs or _excluded(plan, ".", path):
-            return True
-        return "." not in name and _is_environment(plan.path / path)
+        return name in _TOOL_FOLDERS or path in outputs or _excluded(plan, ".", path)
 
-    return tuple(e for e in walk_files(plan.path, ignored) if e.kind is not EntryKind.SKIPPED)
+    entries = [e for e in walk_files(plan.path, ignored) if e.kind is not EntryKind.SKIPPED]
+    foreign = tuple(f"{folder}/" for folder in _foreign_folders(entries))
+    return tuple(e for e in entries if not e.path.startswith(foreign))
 
 
-def _is_environment(folder: Path) -> bool:
-    """Return whether a folder of any name is a Python environment."""
-    return any(os.path.lexists(os.path.join(folder, mark)) for mark in _ENVIRONMENT_MARKS)
+def _foreign_folders(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield the folders that are a Python environment or an earlier output, whatever their name."""
+    for entry in entries:
+        folder, _, name = entry.path.rpartition("/")
+        if folder and name in _FOREIGN_MARKS:
+            yield folder
+        elif folder.endswith("/conda-meta") and name == "history":
+            yield folder.rpartition("/")[0]
 
 
 def _outside_model(scope: Scope) -> tuple[Entry, ...]:
@@ -227,7 +231,7 @@ def _outside_model(scope: Scope) -> tuple[Entry, ...]:
 
 def _reads_data(plan: InspectionPlan, datasets: Iterable[DataTree]) -> bool:
     nbytes = sum(e.nbytes for tree in datasets for e in tree.files)
-    return plan.data_depth == "full" and nbytes <= _DATA_LIMIT
+    return plan.data_depth == "full" or (plan.data_depth == "auto" and nbytes <= _DATA_LIMIT)
 
 
 def _located(scope: Scope) -> Iterator[tuple[Entry, str]]:

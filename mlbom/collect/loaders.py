@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mlbom.collect.scope import Scope, Witness
 from mlbom.errors import UnreadableError
-from mlbom.evidence.nodes import Dataset
+from mlbom.evidence.nodes import HUB_DATASET_URL, Dataset
 from mlbom.evidence.observation import Gap, GapKind, Observation
 from mlbom.evidence.origin import Method
 
@@ -19,7 +19,6 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _MENTIONS = re.compile(
     rb"load_dataset|load_from_disk|snapshot_download|hf_hub_download|tfds|torchvision|torchaudio"
 )
-_HUB = "https://huggingface.co/datasets/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def _told(call: LoaderCall, witness: Witness) -> Observation | Gap:
         name=call.name,
         version=call.revision,
         pinned=call.pinned,
-        url=_HUB + call.name if call.on_hub else None,
+        url=HUB_DATASET_URL + call.name if call.on_hub else None,
         uses=(use,),
     )
     return witness.observes(node, line=call.line, key=call.function)

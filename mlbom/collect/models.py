@@ -4,6 +4,7 @@ A model directory holds weights and a loader's file; it is one model whatever fo
 Elsewhere an index with its shards is one model, and so is each other weight file.
 """
 
+import os
 import posixpath
 import re
 from collections import defaultdict
@@ -64,19 +65,26 @@ def find_models(entries: Iterable[Entry], read: Callable[[str], bytes]) -> tuple
     return tuple(sorted(trees, key=lambda tree: (tree.root, tree.weights)))
 
 
-def named_model(paths: Iterable[str], entries: Iterable[Entry]) -> ModelTree:
+def named_model(
+    paths: Iterable[str], entries: Iterable[Entry], read: Callable[[str], bytes]
+) -> ModelTree:
     """Return the model made of weight files that the user named, relative to PATH.
+
+    An index that is named brings its shards.
 
     Raises:
         NoWeightsError: one of them is not there.
     """
     by_path = {e.path: e for e in entries if e.kind is EntryKind.FILE}
-    wanted = tuple(sorted(posixpath.normpath(path) for path in paths))
+    wanted = tuple(sorted({posixpath.normpath(path) for path in paths}))
     for path in wanted:
         if path not in by_path:
             message = f"weights not found: {path}"
             raise NoWeightsError(message, looked=[path])
-    files = tuple(by_path[path] for path in wanted)
+    shards = {s for path in wanted if _INDEX.fullmatch(path) for s in _listed_shards(path, read)}
+    members = sorted({*wanted, *(shards & set(by_path))}, key=os.fsencode)
+    files = tuple(by_path[path] for path in members)
+    wanted = tuple(path for path in wanted if path not in shards)
     return ModelTree(name=wanted[0], root=".", is_directory=False, weights=wanted, files=files)
 
 
@@ -200,7 +208,7 @@ def _file_trees(
     for path in weights:
         if path in taken:
             continue
-        members = sorted({path, *shards.get(path, ())}, key=lambda p: p.encode())
+        members = sorted({path, *shards.get(path, ())}, key=os.fsencode)
         yield ModelTree(
             name=path,
             root=".",

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mlbom import guard
 from mlbom.digest.openfile import open_regular
-from mlbom.digest.tree import Entry, EntryKind
+from mlbom.digest.tree import Entry, EntryKind, file_at
 from mlbom.errors import LimitError, UnreadableError
 from mlbom.evidence.nodes import Node, Pair
 from mlbom.evidence.observation import Gap, GapKind, Observation
@@ -50,7 +50,6 @@ class Scope:
         entries: all entries below PATH outside ignored folders, in bytewise path order.
         model: the chosen model.
         python: the interpreter whose environment is inspected, or None to look for one.
-        data: paths of datasets named by the user, relative to PATH.
         publish_names: whether names of dataset files may be published.
         output: the output directory; it is never an input.
     """
@@ -60,7 +59,6 @@ class Scope:
     entries: tuple[Entry, ...]
     model: ModelTree
     python: Path | None = None
-    data: tuple[str, ...] = ()
     publish_names: bool = False
     output: Path | None = None
 
@@ -76,6 +74,18 @@ class Scope:
     def in_model(self, path: str) -> str:
         """Return a path relative to PATH for one relative to the model root."""
         return path if self.model.root == "." else f"{self.model.root}/{path}"
+
+    def read_model_file(self, name: str) -> bytes | None:
+        """Return a document of the model root, or None when no regular file of that name is there.
+
+        Files of the release, such as README.md, are found too; in a hub cache the blob is read.
+
+        Raises:
+            UnreadableError, LimitError: as `read_bytes`.
+        """
+        root = self.path / self.model.root
+        entry = file_at(root, name)
+        return read_below(root, entry.location, DOCUMENT_LIMIT) if entry else None
 
     def read_bytes(self, path: str, limit: int = DOCUMENT_LIMIT) -> bytes:
         """Return the content of a file below PATH.
@@ -213,8 +223,8 @@ def _clean(value: Any) -> Any:  # noqa: ANN401 - a Value, recursively
             return value
 
 
-def first_lines(text: str, limit: int) -> str:
-    """Return the first paragraph-like stretch of a text, at most `limit` characters."""
+def shortened(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters, cut with an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 

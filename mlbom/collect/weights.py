@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO, TypeVar
 
-from mlbom.collect.scope import Scope, Witness, first_lines
+from mlbom.collect.scope import Scope, Witness, shortened
 from mlbom.collect.weight_totals import Measured, counted_files, dtype_totals
 from mlbom.digest.openfile import open_regular
 from mlbom.digest.tree import EntryKind
@@ -110,7 +110,7 @@ def _index(
 
 def _told(facts: WeightFacts, weights: Weights, here: Witness) -> Iterator[Observation | Gap]:
     """Yield the observation of a file that was read, and what it does not say."""
-    pairs = [Pair(p.name, first_lines(p.text, _MAX_METADATA_TEXT)) for p in facts.metadata]
+    pairs = [Pair(p.name, shortened(p.text, _MAX_METADATA_TEXT)) for p in facts.metadata]
     weights = replace(weights, format=facts.format, metadata=tuple(pairs[:_MAX_METADATA]))
     if facts.has_table:
         shapes = facts.shapes

@@ -9,11 +9,10 @@ import hashlib
 import json
 import os
 import sqlite3
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlbom.digest.hashing import FileDigest, file_state
+from mlbom.digest.hashing import FileDigest, FileState, Reading
 from mlbom.evidence.digest import Digest
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS directories (path TEXT PRIMARY KEY, files TEXT NOT NULL)"
@@ -53,7 +52,7 @@ class StatCache:
         """Return the digests of an unchanged file."""
         directory, name = os.path.split(path)
         match self._row(directory).get(name):
-            case [list(state), list(told)] if state == list(file_state(status)):
+            case [list(state), list(told)] if state == list(FileState.of(status)):
                 try:
                     digests = tuple(Digest.parse(str(text)) for text in told)
                 except ValueError:
@@ -61,13 +60,14 @@ class StatCache:
                 return FileDigest(status.st_size, digests)
         return None
 
-    def put(self, path: str, status: os.stat_result, found: FileDigest) -> None:
-        """Remember the digests of a file, unless it changed within the last two seconds."""
-        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _RACY_NS:
+    def put(self, path: str, reading: Reading, found: FileDigest) -> None:
+        """Remember the digests of a file, unless it changed in the two seconds before."""
+        state = reading.state
+        if reading.begun_ns - max(state.mtime_ns, state.ctime_ns) < _RACY_NS:
             return
         directory, name = os.path.split(path)
         row = self._row(directory)
-        row[name] = [list(file_state(status)), [str(d) for d in found.digests]]
+        row[name] = [list(state), [str(d) for d in found.digests]]
         self._changed.add(directory)
 
     def save(self) -> None:

@@ -4,15 +4,18 @@ import hashlib
 import io
 import os
 import stat
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, Self
 
 from mlbom.digest.engine import open_engine
 from mlbom.digest.openfile import open_regular
-from mlbom.errors import ChangedWhileReadingError, UnreadableError
+from mlbom.errors import ChangedWhileReadingError, UnreadableError, UsageError
 from mlbom.evidence.digest import Digest
 
 BLOCK = 1024 * 1024
@@ -50,8 +53,8 @@ class DigestCache(Protocol):
         """Return the remembered digests of a file that has not changed since, or None."""
         ...
 
-    def put(self, path: str, status: os.stat_result, found: FileDigest) -> None:
-        """Remember the digests of a file."""
+    def put(self, path: str, reading: "Reading", found: FileDigest) -> None:
+        """Remember the digests of a file, if the state in which it was read can be told again."""
         ...
 
 
@@ -72,18 +75,19 @@ class Hashing:
         self._cache = cache
         self._known: dict[str, FileDigest] = {}
         self._batches: list[Future[list[_Outcome]]] = []
-        self._stop: Callable[[], None] = lambda: None
+        self._engine: Executor | None = None
+        self._cancelled = threading.Event()
 
     def start(self, files: Iterable[tuple[str, int]]) -> "Hashing":
         """Begin hashing files given as (path, size in bytes); largest first."""
         wanted = [(p, n) for p, n in files if not self._remembered(p)]
-        total = sum(nbytes for _, nbytes in wanted)
-        small = bool(wanted) and total / len(wanted) < _SMALL
-        inline = len(wanted) < _INLINE_FILES and total < _INLINE_BYTES
-        engine = open_engine("inline" if inline else "processes" if small else "threads")
-        self._stop = lambda: engine.shutdown(wait=False, cancel_futures=True)
+        name = _engine_for([nbytes for _, nbytes in wanted])
+        self._engine = open_engine(name)
+        # Another process cannot be told; its batches of small files are soon done.
+        cancelled = None if name == "processes" else self._cancelled.is_set
+        work = partial(_hash_batch, self._root, self._algorithms, cancelled)
         for batch in _batches(sorted(wanted, key=lambda item: -item[1])):
-            self._batches.append(engine.submit(_hash_batch, self._root, batch, self._algorithms))
+            self._batches.append(self._engine.submit(work, batch))
         return self
 
     def result(self) -> Mapping[str, FileDigest | UnreadableError]:
@@ -91,13 +95,27 @@ class Hashing:
         found: dict[str, FileDigest | UnreadableError] = dict(self._known)
         try:
             for batch in self._batches:
-                for path, outcome, status in batch.result():
+                for path, outcome, reading in batch.result():
                     found[path] = outcome
-                    if self._cache and status and isinstance(outcome, FileDigest):
-                        self._cache.put(os.path.join(self._root, path), status, outcome)
+                    if self._cache and reading and isinstance(outcome, FileDigest):
+                        self._cache.put(os.path.join(self._root, path), reading, outcome)
         finally:
-            self._stop()
+            self.stop()
         return found
+
+    def __enter__(self) -> Self:
+        """Return itself; leaving the block drops what nobody waits for any more."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop hashing."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Drop the work that has not begun; what is being read is left at its next block."""
+        self._cancelled.set()
+        if self._engine:
+            self._engine.shutdown(wait=False, cancel_futures=True)
 
     def _remembered(self, path: str) -> bool:
         if not self._cache:
@@ -117,38 +135,39 @@ class Hashing:
         return True
 
 
-def hash_files(
-    root: Path, paths: Iterable[str], algorithms: Sequence[str] = ("sha256",)
-) -> Mapping[str, FileDigest]:
-    """Return the digests of files below a directory, each read once, without a cache.
-
-    Args:
-        root: directory that the paths are relative to.
-        paths: POSIX paths of regular files.
-        algorithms: names out of `ALGORITHMS`.
-
-    Raises:
-        UnreadableError: a file is missing, a link, not regular or not readable.
-        ChangedWhileReadingError: a file changed while it was read, twice.
-    """
-    sized = [(path, _size(root, path)) for path in paths]
-    found: dict[str, FileDigest] = {}
-    for path, outcome in Hashing(root, algorithms).start(sized).result().items():
-        if isinstance(outcome, UnreadableError):
-            raise outcome
-        found[path] = outcome
-    return found
+def _engine_for(sizes: Sequence[int]) -> str:
+    """Return the name of the engine that suits files of these sizes."""
+    total = sum(sizes)
+    if len(sizes) < _INLINE_FILES and total < _INLINE_BYTES:
+        return "inline"
+    return "processes" if total / len(sizes) < _SMALL else "threads"
 
 
-def _size(root: Path, path: str) -> int:
-    try:
-        return os.lstat(os.path.join(root, path)).st_size
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror}"
-        raise UnreadableError(message) from error
+class FileState(NamedTuple):
+    """What changes when a file changes; times in ns since 1970."""
+
+    device: int
+    inode: int
+    nbytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "FileState":
+        """Return the state that a stat call tells."""
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        return cls(status.st_dev, status.st_ino, status.st_size, *times)
 
 
-_Outcome = tuple[str, FileDigest | UnreadableError, os.stat_result | None]
+class Reading(NamedTuple):
+    """In which state a file was read, and when that began, in ns since 1970."""
+
+    state: FileState
+    begun_ns: int
+
+
+_Outcome = tuple[str, FileDigest | UnreadableError, Reading | None]
+_Cancelled = Callable[[], bool] | None
 
 
 def _batches(files: Iterable[tuple[str, int]]) -> Iterable[list[str]]:
@@ -164,13 +183,15 @@ def _batches(files: Iterable[tuple[str, int]]) -> Iterable[list[str]]:
         yield batch
 
 
-def _hash_batch(root: str, paths: list[str], algorithms: tuple[str, ...]) -> list[_Outcome]:
+def _hash_batch(
+    root: str, algorithms: tuple[str, ...], cancelled: _Cancelled, paths: list[str]
+) -> list[_Outcome]:
     outcomes: list[_Outcome] = []
     for path in paths:
         full = os.path.join(root, path)
         try:
-            found, status = _hash_stable(full, path, algorithms)
-            outcomes.append((path, found, status))
+            found, reading = _hash_stable(full, path, algorithms, cancelled)
+            outcomes.append((path, found, reading))
         except UnreadableError as error:
             outcomes.append((path, error, None))
         except OSError as error:
@@ -180,35 +201,27 @@ def _hash_batch(root: str, paths: list[str], algorithms: tuple[str, ...]) -> lis
 
 
 def _hash_stable(
-    full: str, path: str, algorithms: tuple[str, ...]
-) -> tuple[FileDigest, os.stat_result]:
+    full: str, path: str, algorithms: tuple[str, ...], cancelled: _Cancelled
+) -> tuple[FileDigest, Reading]:
     """Hash a file whose state before and after is the same; try twice."""
     for _ in range(2):
         descriptor = open_regular(full)
         try:
-            before = os.fstat(descriptor)
-            found = _hash_descriptor(descriptor, before.st_size, algorithms)
-            after = os.fstat(descriptor)
+            begun_ns = time.time_ns()
+            before = FileState.of(os.fstat(descriptor))
+            found = _hash_descriptor(descriptor, before.nbytes, algorithms, cancelled)
+            after = FileState.of(os.fstat(descriptor))
         finally:
             os.close(descriptor)
-        if file_state(before) == file_state(after) and found.nbytes == after.st_size:
-            return found, after
+        if before == after and found.nbytes == after.nbytes:
+            return found, Reading(after, begun_ns)
     message = f"{path} changed while it was being hashed"
     raise ChangedWhileReadingError(message)
 
 
-def file_state(status: os.stat_result) -> tuple[int, int, int, int, int]:
-    """Return what changes when a file changes: device, inode, size, mtime and ctime in ns."""
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
-
-
-def _hash_descriptor(descriptor: int, expected: int, algorithms: tuple[str, ...]) -> FileDigest:
+def _hash_descriptor(
+    descriptor: int, expected: int, algorithms: tuple[str, ...], cancelled: _Cancelled
+) -> FileDigest:
     hashers = [_hasher(name) for name in algorithms]
     nbytes = 0
     if expected <= BLOCK:
@@ -221,6 +234,9 @@ def _hash_descriptor(descriptor: int, expected: int, algorithms: tuple[str, ...]
         buffer = memoryview(bytearray(BLOCK))
         stream = io.FileIO(descriptor, closefd=False)
         while count := stream.readinto(buffer):
+            if cancelled and cancelled():
+                message = "hashing was stopped"
+                raise UnreadableError(message)
             nbytes += count
             for hasher in hashers:
                 hasher.update(buffer[:count])
@@ -235,7 +251,11 @@ class _Hasher(Protocol):
 
 def _hasher(name: str) -> _Hasher:
     if name == "blake3":
-        from blake3 import blake3
+        try:
+            from blake3 import blake3
+        except ImportError as error:
+            message = "BLAKE3 digests need the package blake3"
+            raise UsageError(message, hint="pip install 'mlbom[data]'") from error
 
         hasher: _Hasher = blake3()
         return hasher

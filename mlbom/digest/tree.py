@@ -60,15 +60,40 @@ def hub_snapshot(root: Path) -> tuple[str, str] | None:
 def walk_files(root: Path, ignored: Callable[[str], bool] = lambda _path: False) -> Iterator[Entry]:
     """Walk as `walk` does, with the links of a hub cache snapshot shown as the files they mean."""
     in_hub_cache = hub_snapshot(root) is not None
-    blobs = os.path.normpath(root / "../../blobs")
     for entry in walk(root, ignored):
-        if in_hub_cache and entry.kind is EntryKind.LINK:
-            location = os.path.normpath(root / entry.location)
-            if os.path.dirname(location) == blobs and os.path.isfile(location):
-                size = os.lstat(location).st_size
-                yield Entry(entry.path, EntryKind.FILE, size, entry.target)
-                continue
-        yield entry
+        yield _blob_behind(root, entry) if in_hub_cache else entry
+
+
+def file_at(root: Path, path: str) -> Entry | None:
+    """Return the regular file at a path below a root, or None; links as in `walk_files`.
+
+    Args:
+        root: the directory.
+        path: POSIX path relative to it, of one component or more.
+    """
+    place = os.path.join(root, path)
+    try:
+        if os.path.islink(place):
+            entry = Entry(path, EntryKind.LINK, target=os.readlink(place))
+            entry = _blob_behind(root, entry) if hub_snapshot(root) else entry
+        else:
+            status = os.lstat(place)
+            regular = stat.S_ISREG(status.st_mode)
+            entry = Entry(path, EntryKind.FILE if regular else EntryKind.SPECIAL, status.st_size)
+    except OSError:
+        return None
+    return entry if entry.kind is EntryKind.FILE else None
+
+
+def _blob_behind(root: Path, entry: Entry) -> Entry:
+    """Return the file that a link of a hub cache stands for; any other entry as it is."""
+    if entry.kind is not EntryKind.LINK:
+        return entry
+    location = os.path.normpath(root / entry.location)
+    blobs = os.path.normpath(root / "../../blobs")
+    if os.path.dirname(location) != blobs or not os.path.isfile(location):
+        return entry
+    return Entry(entry.path, EntryKind.FILE, os.lstat(location).st_size, entry.target)
 
 
 def walk(root: Path, ignored: Callable[[str], bool] = lambda _path: False) -> Iterator[Entry]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from mlbom.evidence.digest import Digest
 
+HUB_DATASET_URL = "https://huggingface.co/datasets/"
 EXACT = MappingProxyType({"exact": True})
 
 
@@ -49,6 +50,7 @@ class Release:
     templates: Digest | None = None
     manifest: Digest | None = None
     ignored: tuple[str, ...] = _exact(())
+    ignore_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +234,7 @@ class Dataset:
     url: str | None = None
     licence: str | None = None
     description: str | None = None
-    content: str | None = None
+    sources: tuple[Pair, ...] = ()
     languages: tuple[str, ...] = ()
     file_count: int | None = None
     nbytes: int | None = None
@@ -260,8 +262,10 @@ class Metric:
 
     id: str = _exact()
     name: str | None = None
+    label: str | None = None
     value: float | None = None
     dataset: str | None = None
+    dataset_type: str | None = None
     split: str | None = None
     task: str | None = None
     lower: float | None = None

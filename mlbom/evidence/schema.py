@@ -16,7 +16,6 @@ class FieldType:
 
     is_set: bool
     item: type
-    exact: bool
 
     def normal(self, value: Any) -> Value:  # noqa: ANN401 - checked here
         """Return the value in its one form: sets sorted without repeats, -0.0 as 0.0.
@@ -56,5 +55,5 @@ def _field_types(name: str) -> Mapping[str, FieldType]:
         hint = hints[f.name]
         arguments = [a for a in get_args(hint) if a not in (type(None), Ellipsis)]
         is_set = str(hint).startswith("tuple")
-        types[f.name] = FieldType(is_set, arguments[0], bool(f.metadata.get("exact")))
+        types[f.name] = FieldType(is_set, arguments[0])
     return types

@@ -46,10 +46,15 @@ def load_graph(document: Any) -> Graph:  # noqa: ANN401 - parsed JSON
         origins = [_origin_in(told) for told in document["origins"]]
         facts = [f for told in document["nodes"] for f in _facts_in(told, origins)]
         gaps = [_gap_in(told, origins) for told in document["gaps"]]
+        graph = Graph(facts, gaps)
+        same = dump_graph(graph) == canonical_json(document) + b"\n"
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         message = f"evidence is malformed: {type(error).__name__}: {error}"
         raise MalformedError(message) from error
-    return Graph(facts, gaps)
+    if not same:
+        message = "evidence is malformed: it is not in the one form that it can have"
+        raise MalformedError(message)
+    return graph
 
 
 def _origin_out(origin: Origin) -> dict[str, Any]:

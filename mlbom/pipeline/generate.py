@@ -20,7 +20,7 @@ from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Model, Repository
 from mlbom.evidence.observation import GapKind
 from mlbom.evidence.store import dump_graph
-from mlbom.outdir import check_output, project_lock, replace_directory, write_whole
+from mlbom.outdir import check_output, file_name, project_lock, replace_directory, write_whole
 from mlbom.render.document import Document
 from mlbom.render.registry import render_documents
 from mlbom.render.statements import (
@@ -68,12 +68,14 @@ class GenerateResult:
         graph: the published evidence.
         files: bytes by name relative to the output directory, bundles included.
         bundles: names of the bundles made, empty when nothing was signed.
+        kept: whether `.mlbom` took the private evidence.
     """
 
     output: Path
     graph: Graph
     files: Mapping[str, bytes]
     bundles: tuple[str, ...]
+    kept: bool = True
 
     @property
     def model(self) -> Model:
@@ -105,19 +107,18 @@ def generate(request: GenerateRequest, signer: Signer | None) -> GenerateResult:
         result = _documents(request, inspection)
         if signer:
             result = _signed(result, inspection, signer)
-        if writable:
-            _keep(plan.project_root / ".mlbom", result, inspection)
+        kept = writable and _keep(plan.project_root / ".mlbom", result, inspection)
         replace_directory(plan.output, result.files)
-    return result
+    return replace(result, kept=kept)
 
 
-def preview_bom(request: GenerateRequest) -> bytes:
-    """Return bom.cdx.json without writing anything.
+def preview(request: GenerateRequest) -> GenerateResult:
+    """Return all documents without writing or signing anything.
 
     Raises:
         MlbomError: as `generate`.
     """
-    return _documents(request, _inspect(request)).files["bom.cdx.json"]
+    return _documents(request, _inspect(request))
 
 
 def models_below(plan: InspectionPlan) -> tuple[str, ...]:
@@ -166,7 +167,7 @@ def _data_manifests(plan: InspectionPlan, inspection: Inspection) -> list[Docume
     if not plan.publish_names:
         return []
     return [
-        Document(f"data/{path.replace('/', '-')}.manifest", "text/plain", manifest)
+        Document(f"data/{file_name(path)}.manifest", "text/plain", manifest)
         for path, manifest in sorted(inspection.data_manifests.items())
     ]
 
@@ -223,11 +224,15 @@ def _refuse_secrets(name: str, data: bytes) -> None:
         raise SecretLeakError(message)
 
 
-def _keep(folder: Path, result: GenerateResult, inspection: Inspection) -> None:
-    """Keep the private evidence and every bundle in `.mlbom`."""
-    write_whole(folder / "private" / "evidence.json", dump_graph(inspection.graph), 0o600)
-    for path, manifest in inspection.data_manifests.items():
-        name = path.replace("/", "-") + ".manifest"
-        write_whole(folder / "private" / "data" / name, manifest, 0o600)
-    for name in result.bundles:
-        write_whole(folder / name, result.files[name])
+def _keep(folder: Path, result: GenerateResult, inspection: Inspection) -> bool:
+    """Keep the private evidence and every bundle in `.mlbom`; return whether that was possible."""
+    try:
+        write_whole(folder / "private" / "evidence.json", dump_graph(inspection.graph), 0o600)
+        for path, manifest in inspection.data_manifests.items():
+            name = f"{file_name(path)}.manifest"
+            write_whole(folder / "private" / "data" / name, manifest, 0o600)
+        for name in result.bundles:
+            write_whole(folder / name, result.files[name])
+    except OSError:
+        return False
+    return True

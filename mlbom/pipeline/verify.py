@@ -12,11 +12,13 @@ from mlbom.render.registry import render_documents
 from mlbom.render.sarif import Level, SarifResult, SarifRule, sarif_bytes
 from mlbom.render.templates import templates_digest
 from mlbom.status import ExitStatus
+from mlbom.verify.outputs import DOCUMENTS
 from mlbom.verify.release import verify_release
 from mlbom.verify.rules import RULES
 from mlbom.verify.trust import TrustedKeys
 from mlbom.verify.verdict import Edge, EdgeStatus, Problem, Verdict
 
+MAX_EVIDENCE = DOCUMENTS["evidence.json"]
 EDGE_RERENDER = "evidence.json -> documents"
 
 
@@ -46,20 +48,23 @@ def verify(
     if verdict.status is not ExitStatus.DONE:
         edge = Edge(EDGE_RERENDER, EdgeStatus.NOT_CHECKED, "bytes", "the release is not trusted")
         return replace(verdict, edges=(*verdict.edges, edge))
-    return _rerendered(release, verdict)
+    return _rerendered(verdict)
 
 
-def _rerendered(release: Path, verdict: Verdict) -> Verdict:
+def _rerendered(verdict: Verdict) -> Verdict:
     """Add the edge from the evidence to the documents that must be a function of it."""
-    graph = load_graph(parse_json((release / "evidence.json").read_bytes(), "evidence.json"))
+    told = verdict.documents["evidence.json"]
+    evidence = parse_json(told, "evidence.json", max_bytes=MAX_EVIDENCE)
+    graph = load_graph(evidence)
     made_by = graph.nodes(Release)[0]
     if (made_by.tool_version, made_by.templates) != (__version__, templates_digest()):
         why = f"not comparable: made by mlbom {made_by.tool_version} with its own templates"
         edge = Edge(EDGE_RERENDER, EdgeStatus.NOT_CHECKED, "bytes", why)
         return replace(verdict, edges=(*verdict.edges, edge))
-    bom = parse_json((release / "bom.cdx.json").read_bytes(), "bom.cdx.json")
-    documents = render_documents(graph, bom["specVersion"])
-    differing = [d.name for d in documents if (release / d.name).read_bytes() != d.data]
+    bom = parse_json(verdict.documents["bom.cdx.json"], "bom.cdx.json")
+    made = render_documents(graph, bom["specVersion"])
+    documents = [document for document in made if document.name in verdict.documents]
+    differing = [d.name for d in documents if verdict.documents[d.name] != d.data]
     problems = tuple(
         Problem("document-differs", f"{name} is not what its evidence renders to", name)
         for name in differing

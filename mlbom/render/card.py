@@ -4,14 +4,12 @@ import re
 from typing import Any
 
 from mlbom.evidence.graph import Graph
-from mlbom.evidence.nodes import Dataset, Metric, Model
+from mlbom.evidence.nodes import HUB_DATASET_URL, Dataset, Metric, Model
 from mlbom.render.cited import stated
 from mlbom.render.cyclonedx_parts import number_text
 from mlbom.render.document import Document
 from mlbom.render.templates import render_template
 from mlbom.render.view import View, shown, view_of
-
-_HUB_DATASETS = "https://huggingface.co/datasets/"
 
 
 class CardRenderer:
@@ -64,7 +62,7 @@ def _licence(expression: str | None) -> dict[str, str]:
 
 
 def _hub_name(dataset: Dataset, model: Model) -> str | None:
-    if dataset.id in model.datasets and dataset.url and dataset.url.startswith(_HUB_DATASETS):
+    if dataset.id in model.datasets and dataset.url and dataset.url.startswith(HUB_DATASET_URL):
         return dataset.name
     return None
 
@@ -76,10 +74,10 @@ def _model_index(model: Model, metrics: tuple[Metric, ...]) -> list[dict[str, An
             "task": {"type": (metric.task or model.task or "other").replace(" ", "-")},
             "dataset": {
                 "name": metric.dataset or "unknown",
-                "type": metric.dataset or "unknown",
+                "type": metric.dataset_type or metric.dataset or "unknown",
                 **({"split": metric.split} if metric.split else {}),
             },
-            "metrics": [{"type": metric.name, "name": metric.name, "value": metric.value}],
+            "metrics": [stated({"type": metric.name, "name": metric.label, "value": metric.value})],
         }
         for metric in metrics
     ]

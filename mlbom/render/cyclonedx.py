@@ -131,6 +131,10 @@ def _system(graph: Graph, release: Release) -> dict[str, Any]:
     properties = [
         property_("mlbom:model-root", release.model_root),
         *(
+            property_("mlbom:requirement", cite(graph, project, "requirements", requirement))
+            for requirement in project.requirements
+        ),
+        *(
             property_(f"mlbom:git:{field}", text_of(graph, repository, field))
             for repository in graph.nodes(Repository)
             for field in ("branch", "dirty", "state", "path")

@@ -5,6 +5,7 @@ from typing import Any
 
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import (
+    CodeSurface,
     File,
     Metric,
     Model,
@@ -29,20 +30,7 @@ def model_component(graph: Graph, model: Model) -> dict[str, Any]:
     """Return the component of a model with its files nested and its model card."""
     release = graph.node(Release, "release:") or Release()
     files = graph.nodes(File)
-    hashes, method = _model_hashes(release, files, model)
-    properties = [
-        property_("mlbom:digest:method", method),
-        property_("mlbom:parameters", text_of(graph, model, "parameters")),
-        property_("mlbom:file-count", text_of(graph, model, "file_count")),
-        property_("mlbom:nbytes", text_of(graph, model, "nbytes")),
-        *(
-            property_(f"mlbom:dtype:{c.name}", cite(graph, model, "dtypes", str(c.number)))
-            for c in model.dtypes
-        ),
-        *(property_("mlbom:format", cite(graph, model, "formats", f)) for f in model.formats),
-        property_("mlbom:library", cite(graph, model, "library")),
-        *(property_("mlbom:out-of-scope", text) for text in model.out_of_scope),
-    ]
+    hashes, method = _model_hashes(release, files)
     return stated(
         {
             "type": "machine-learning-model",
@@ -61,16 +49,39 @@ def model_component(graph: Graph, model: Model) -> dict[str, Any]:
             "pedigree": _pedigree(graph, model),
             "components": [_file_component(graph, file) for file in files],
             "modelCard": _model_card(graph, model),
-            "properties": [p for p in properties if p],
+            "properties": _model_properties(graph, model, method),
         }
     )
 
 
+def _model_properties(graph: Graph, model: Model, method: str | None) -> list[dict[str, Any]]:
+    properties = [
+        property_("mlbom:digest:method", method),
+        property_("mlbom:parameters", text_of(graph, model, "parameters")),
+        property_("mlbom:file-count", text_of(graph, model, "file_count")),
+        property_("mlbom:nbytes", text_of(graph, model, "nbytes")),
+        *(
+            property_(f"mlbom:dtype:{c.name}", cite(graph, model, "dtypes", str(c.number)))
+            for c in model.dtypes
+        ),
+        *(property_("mlbom:format", cite(graph, model, "formats", f)) for f in model.formats),
+        property_("mlbom:library", cite(graph, model, "library")),
+        *(property_("mlbom:out-of-scope", text) for text in model.out_of_scope),
+        *(
+            property_(f"mlbom:code:{code.kind}", cite(graph, code, "names", f"{code.path}: {name}"))
+            for code in graph.nodes(CodeSurface)
+            for name in code.names
+        ),
+    ]
+    return [p for p in properties if p]
+
+
 def _model_hashes(
-    release: Release, files: tuple[File, ...], model: Model
+    release: Release, files: tuple[File, ...]
 ) -> tuple[list[dict[str, str]], str | None]:
     """Return the file's hashes for a single-file model, else the manifest's with its method."""
-    if model.file_count == 1 and files:
+    # Only a model directory is made with an ignore list.
+    if len(files) == 1 and not release.ignored:
         return hash_objects(files[0].digests), None
     return hash_objects([release.manifest] if release.manifest else []), "dirHash1"
 

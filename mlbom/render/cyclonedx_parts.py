@@ -10,7 +10,7 @@ from mlbom.evidence.nodes import Node
 from mlbom.render.cited import Cited, cite
 from mlbom.render.spdx_ids import is_listed_licence
 
-_HASH_NAMES = {
+HASH_NAMES = {
     "sha1": "SHA-1",
     "sha256": "SHA-256",
     "sha384": "SHA-384",
@@ -28,7 +28,7 @@ def number_text(value: float) -> str:
 
 def hash_objects(digests: Iterable[Digest]) -> list[dict[str, str]]:
     """Return CycloneDX hash objects."""
-    return [{"alg": _HASH_NAMES[d.algorithm], "content": d.value} for d in digests]
+    return [{"alg": HASH_NAMES[d.algorithm], "content": d.value} for d in digests]
 
 
 def property_(name: str, value: Any) -> dict[str, Any] | None:  # noqa: ANN401 - text or Cited

@@ -127,6 +127,7 @@ def _runtime(graph: Graph, runtime: Runtime) -> dict[str, Any]:
 
 def _environment(graph: Graph, environment: Environment) -> Iterable[dict[str, Any]]:
     role = property_("mlbom:environment:role", environment.role)
+    kernel = property_("mlbom:kernel", cite(graph, environment, "kernel"))
     if environment.python_version:
         yield stated(
             {
@@ -143,8 +144,7 @@ def _environment(graph: Graph, environment: Environment) -> Iterable[dict[str, A
                 "type": "operating-system",
                 "bom-ref": f"{environment.id}:os",
                 "name": cite(graph, environment, "operating_system"),
-                "version": cite(graph, environment, "kernel"),
-                "properties": [p for p in [role] if p],
+                "properties": [p for p in [role, kernel] if p],
             }
         )
 

@@ -4,7 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-_DIGEST_DIGITS = {"SHA-1": 40, "SHA-256": 64, "SHA-384": 96, "SHA-512": 128, "BLAKE3": 64}
+from mlbom.evidence.digest import HEX_DIGITS
+from mlbom.render.cyclonedx_parts import HASH_NAMES
+
+_DIGEST_DIGITS = {name: HEX_DIGITS[key] for key, name in HASH_NAMES.items()}
 
 
 def lint_bom(bom: dict[str, Any]) -> Iterator[str]:

@@ -111,8 +111,8 @@ def witness_text(graph: Graph, node: Node, field: str) -> str:
     if not origins:
         return ""
     first = origins[0]
-    more = f" and {len(origins) - 1} more" if len(origins) > 1 else ""
-    return f"{first.method.value} by {first.collector} {first.place}".strip() + more
+    more = f", and {len(origins) - 1} more" if len(origins) > 1 else ""
+    return f"{first.place or first.collector} ({first.method.value}){more}"
 
 
 def shown(value: Any) -> str:  # noqa: ANN401 - a Value

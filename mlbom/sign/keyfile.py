@@ -123,6 +123,9 @@ def read_key_file(path: Path, forbidden: Iterable[Path] = ()) -> bytes:
     except OSError as error:
         message = f"cannot read the key file {path}: {error.strerror or error}"
         raise SigningError(message) from error
+    if b"-----BEGIN PUBLIC KEY-----" in data:
+        message = f"{path} is a public key, and only a private key can sign"
+        raise SigningError(message, hint="name the private half, usually the .pem beside it")
     if os.name == "posix" and mode & 0o077:
         message = f"the private key {path} has mode {mode:04o}, so others can get at it"
         raise UnsafeKeyFileError(message, hint=f"chmod 600 {path}")

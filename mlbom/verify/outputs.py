@@ -15,6 +15,8 @@ from mlbom.verify.verdict import Ledger, counted
 EDGE_OUTPUTS = "closing statement -> output directory"
 # Documents that are parsed, and the most bytes of each.
 DOCUMENTS = {"model.manifest": 2**28, "evidence.json": 2**28, "bom.cdx.json": 2**26}
+# Documents that `--rerender` compares; a release may lack them.
+RENDERINGS = {"MODEL_CARD.md": 2**26, "report.html": 2**26}
 _KEY_SUFFIXES = (".pub", ".pem")
 _POLICY_NAMES = ("mlbom-policy.yaml", "root.layout")
 
@@ -39,8 +41,10 @@ def check_outputs(
     since = len(ledger.problems)
     listed = {path: subject.digests for path, subject in subjects.outputs.items()}
     read: dict[str, bytes] = {}
-    for name, limit in DOCUMENTS.items():
+    for name, limit in {**DOCUMENTS, **RENDERINGS}.items():
         if name not in listed:
+            if name in RENDERINGS:
+                continue
             message = f"the closing statement does not list {name}"
             ledger.problem("file-missing", message, name)
             continue

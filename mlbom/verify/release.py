@@ -93,6 +93,7 @@ def verify_release(
             signer=closing.signer.key.hint,
         )
         documents = check_outputs(ledger, directory, closing, subjects)
+        verdict = replace(verdict, documents=documents)
         case = _Case(ledger, directory, signed, closing, subjects, documents)
         verdict = _check_release(case, root, verdict, check_data or {})
     ledger.not_checked("training", "a signed record of the training run", "not attested")

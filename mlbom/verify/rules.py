@@ -113,6 +113,14 @@ RULES = (
         "that a statement carries must hold, sha512 as well as sha256.",
     ),
     Rule(
+        "document-differs",
+        _BAD,
+        "a document is not what its evidence renders to",
+        "With --rerender BOM, card and report are rendered again from evidence.json. One of them "
+        "came out different although the same mlbom made it, so somebody changed it before "
+        "it was signed: it says something that the evidence does not.",
+    ),
+    Rule(
         "file-missing",
         _BAD,
         "a file that was signed is not here",

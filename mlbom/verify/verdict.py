@@ -1,5 +1,6 @@
 """The verdict as a value: every edge with what was checked, every problem, the exit status."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -47,6 +48,12 @@ class Problem:
     message: str
     path: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a rule that nobody could explain."""
+        if self.rule not in RULE_BY_ID:
+            message = f"unknown rule {self.rule!r}"
+            raise ValueError(message)
+
     @property
     def status(self) -> ExitStatus:
         """Return what the rule makes the command end with."""
@@ -66,6 +73,7 @@ class Verdict:
         signer: fingerprint of the key that closed the release, empty without one.
         manifest: SHA-256 of model.manifest (dirHash1), empty when it is not bound.
         model_root: the directory that was compared, empty when none was.
+        documents: the bytes of documents of the output directory as they were verified.
     """
 
     edges: tuple[Edge, ...]
@@ -76,6 +84,7 @@ class Verdict:
     signer: str = ""
     manifest: str = ""
     model_root: str = ""
+    documents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def status(self) -> ExitStatus:

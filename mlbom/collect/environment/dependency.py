@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlbom.collect.environment.distribution import Distribution, normal_name
 from mlbom.collect.environment.site import Site
-from mlbom.collect.scope import first_lines
+from mlbom.collect.scope import shortened
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -188,4 +188,4 @@ def _plain(requirement: "Requirement") -> str:
 
 
 def _short(text: str) -> str:
-    return first_lines(text, _MAX_SHOWN)
+    return shortened(text, _MAX_SHOWN)

@@ -8,7 +8,7 @@ from mlbom.collect.environment.distribution import Damaged, Distribution, instal
 from mlbom.collect.environment.package_licence import find_licence
 from mlbom.collect.environment.package_origin import author, direct_url, homepage
 from mlbom.collect.environment.site import ENVIRONMENT, Site
-from mlbom.collect.scope import Scope, Witness, first_lines
+from mlbom.collect.scope import Scope, Witness, shortened
 from mlbom.errors import UnreadableError
 from mlbom.evidence.nodes import Environment, Package, Pair
 from mlbom.evidence.observation import Gap, GapKind, Observation
@@ -71,7 +71,7 @@ class _Inspection:
                 id=found.purl,
                 name=found.name,
                 version=found.version,
-                summary=first_lines(found.one("summary"), _MAX_SUMMARY) or None,
+                summary=shortened(found.one("summary"), _MAX_SUMMARY) or None,
                 licence=licence.expression or None,
                 licence_source=licence.source or None,
                 author=author(found) or None,

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from mlbom.cli.explain import all_errors
 from mlbom.cli.main import COMMANDS, run
-from mlbom.errors import all_errors
+from mlbom.evidence.graph import Graph
+from mlbom.render.card import CardRenderer
+from mlbom.render.document import Document
 from mlbom.sign.newkey import KeyPaths, make_key
 from tests.fixtures.projects import model_directory, safetensors, training_project, write
 
@@ -86,7 +89,11 @@ def test_output_dash_prints_the_bom_and_writes_nothing(
         (["generate", "gone"], 2, "E0101"),
         (["generate", "."], 2, "E0103"),
         (["generate", ".", "--weights", "models/a.safetensors"], 2, "weights not found: models/a"),
-        (["generate", ".", "--hashes", "md5"], 2, "unknown digest 'md5'"),
+        (
+            ["generate", ".", "--hashes", "md5"],
+            2,
+            "hashes is one of sha256, sha512, blake3, not 'md5'",
+        ),
         (["verify", "gone"], 2, "no release at gone"),
         (["explain", "E9999"], 2, "there is no code"),
         ([], 2, "commands:"),
@@ -169,8 +176,10 @@ def test_all_models_each_into_a_directory_of_its_own(tmp_path: Path, key: KeyPat
         {"a.safetensors": safetensors({"w": [1]}), "b.safetensors": safetensors({"w": [2]})},
     )
     assert generate(tmp_path, key, "--all") == 0
-    out = tmp_path / "mlbom-out"
-    assert sorted(p.name for p in out.iterdir()) == ["a.safetensors", "b.safetensors"]
+    for name in ("a.safetensors", "b.safetensors"):
+        out = tmp_path / f"mlbom-out-{name}"
+        assert run(["verify", str(out), "--key", str(key.public), "--rerender"]) == 0
+    assert generate(tmp_path, key, "--all") == 0
 
 
 def test_a_secret_in_a_file_name_refuses_the_release(
@@ -182,7 +191,11 @@ def test_a_secret_in_a_file_name_refuses_the_release(
     assert generate(tmp_path, key) == 6
     assert not (tmp_path / "mlbom-out").exists()
     assert "huggingface-token" in capsys.readouterr().err
-    assert generate(tmp_path, key, "--exclude", "hf_*") == 0
+    # verify trusts a model directory as a whole, so nothing of it can be left out
+    assert generate(tmp_path, key, "--exclude", "hf_*") == 2
+    assert secret not in capsys.readouterr().err
+    (tmp_path / f"{secret}.json").unlink()
+    assert generate(tmp_path, key) == 0
 
 
 def test_settings_are_printed_with_their_origin(
@@ -232,3 +245,81 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     assert b"Traceback" not in child.stderr.read()
     child.wait()
     child.stderr.close()
+
+
+@pytest.mark.parametrize("make", [model_directory, training_project])
+def test_a_document_that_its_evidence_does_not_render_to_is_named(
+    tmp_path: Path, key: KeyPaths, make: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path)  # type: ignore[operator]
+    real = CardRenderer.render
+
+    def embellished(self: CardRenderer, graph: Graph) -> Document:
+        card = real(self, graph)
+        return Document(card.name, card.media_type, card.data + b"The best model of all.\n")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CardRenderer, "render", embellished)
+        assert generate(tmp_path, key) == 0
+    assert verify(tmp_path, key) == 0
+    assert verify(tmp_path, key, "--rerender") == 3
+
+
+def test_a_file_system_error_is_no_traceback(
+    tmp_path: Path, key: KeyPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training_project(tmp_path)
+    (tmp_path / ".mlbom").mkdir()
+    (tmp_path / ".mlbom" / "private").write_text("in the way")
+    assert generate(tmp_path, key) == 0
+    assert "private evidence is not kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("MLBOM_SPEC", "1.5", "spec is one of 1.7, 1.6, not '1.5'"),
+        ("MLBOM_DATA_DEPTH", "ful", "data-depth is one of"),
+        ("MLBOM_WIEGHTS", "x", "unknown variable MLBOM_WIEGHTS"),
+        ("MLBOM_RELEASE", "no version!", "is no version"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    message: str,
+) -> None:
+    training_project(tmp_path)
+    monkeypatch.setenv(name, value)
+    assert run(["generate", str(tmp_path), "--no-sign"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_interpreter_that_is_not_there_ends_with_2(tmp_path: Path) -> None:
+    training_project(tmp_path)
+    assert run(["generate", str(tmp_path), "--no-sign", "--python", "/nonexistent"]) == 2
+
+
+def test_paths_are_looked_for_where_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training_project(tmp_path / "p")
+    monkeypatch.chdir(tmp_path)
+    for given in ("p/weights/final.safetensors", "weights/final.safetensors"):
+        assert run(["generate", "p", "--no-sign", "--weights", given]) == 0
+    assert run(["generate", "p", "--no-sign", "--weights", "gone.pt"]) == 2
+    assert "looked in" in capsys.readouterr().err
+
+
+def test_the_private_evidence_holds_what_is_not_published(tmp_path: Path) -> None:
+    training_project(tmp_path)
+    query = "sources:\n- {system: warehouse, query: select everything from customers}\n"
+    (tmp_path / "data" / "MANIFEST.yaml").write_text("name: corpus\n" + query)
+    assert run(["generate", str(tmp_path), "--no-sign"]) == 0
+    published = (tmp_path / "mlbom-out" / "evidence.json").read_bytes()
+    private = (tmp_path / ".mlbom" / "private" / "evidence.json").read_bytes()
+    assert b"customers" not in published
+    assert b"customers" in private

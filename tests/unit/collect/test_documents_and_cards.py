@@ -20,6 +20,7 @@ from mlbom.evidence.nodes import (
     Release,
 )
 from mlbom.evidence.observation import GapKind
+from mlbom.evidence.store import dump_graph
 from tests.fixtures.projects import (
     CARD,
     CONFIG,
@@ -55,9 +56,7 @@ def test_a_local_path_is_no_base_model_and_does_not_leak(tmp_path: Path) -> None
     config = {**CONFIG, "_name_or_path": "/home/ann/secret-project/ckpt"}
     graph = graph_of(write(tmp_path, {"config.json": json.dumps(config)}))
     assert the_model(graph).base_models == ()
-    (gap,) = [g for g in graph.gaps if g.field == "base_models"]
-    assert "ckpt" in gap.reason
-    assert "ann" not in gap.reason
+    assert b"ann" not in dump_graph(graph)
 
 
 def test_a_hub_cache_snapshot_is_named_by_its_repository_and_commit(tmp_path: Path) -> None:
@@ -126,8 +125,6 @@ def test_a_project_with_a_local_and_a_loaded_dataset(tmp_path: Path) -> None:
 
 def test_names_of_data_files_are_published_only_on_request(tmp_path: Path) -> None:
     training_project(tmp_path)
-    from mlbom.evidence.store import dump_graph
-
     assert b"a.csv" not in dump_graph(graph_of(tmp_path))
     assert b"a.csv" in inspected(tmp_path).data_manifests["data"]
 
@@ -162,12 +159,8 @@ def test_a_broken_document_is_a_gap_and_the_others_go_on(
 
 def test_metrics_of_a_model_index(tmp_path: Path) -> None:
     (metric,) = graph_of(model_directory(tmp_path)).nodes(Metric)
-    assert (metric.name, metric.value, metric.dataset, metric.task) == (
-        "spearman",
-        0.5,
-        "STS",
-        "sts",
-    )
+    assert (metric.name, metric.value, metric.task) == ("spearman", 0.5, "sts")
+    assert (metric.dataset, metric.dataset_type) == ("STS", "sts-b")
 
 
 def test_code_that_loading_runs_is_listed(tmp_path: Path) -> None:

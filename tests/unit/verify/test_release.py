@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mlbom.digest.hashing import FileState
 from mlbom.errors import PathNotFoundError, UsageError
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
@@ -225,7 +226,9 @@ def test_a_file_that_changes_while_read_leaves_the_verdict_open(
     release: TinyRelease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(10**6))
-    monkeypatch.setattr("mlbom.digest.hashing.file_state", lambda _status: next(ticks))
+    monkeypatch.setattr(
+        FileState, "of", lambda status: FileState(1, 1, status.st_size, next(ticks), 1)
+    )
     verdict = release.verify()
     assert verdict.status is ExitStatus.INCOMPLETE
     assert {p.rule for p in verdict.problems} == {"unreadable"}
