@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlbom.cli.main import Parser
 from mlbom.errors import NoTrustedKeyError, PathNotFoundError, UsageError
+from mlbom.outdir import MARK
 from mlbom.pipeline.verify import verdict_sarif, verify
 from mlbom.sign.newkey import default_key_paths
 from mlbom.status import ExitStatus
@@ -39,9 +40,11 @@ def build_parser(prog: str) -> Parser:
 def main(options: argparse.Namespace) -> int:
     """Run the command."""
     release = Path(options.release)
-    if not release.is_dir():
+    if not (release / MARK).is_file():
         message = f"no release at {release}"
-        raise PathNotFoundError(message, looked=[str(release.absolute())])
+        looked = [f"{release.absolute()}/{MARK}"]
+        hint = "name the directory that mlbom generate wrote, usually PATH/mlbom-out"
+        raise PathNotFoundError(message, looked=looked, hint=hint)
     verdict = verify(
         release,
         Path(options.root) if options.root else None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlbom.collect.environment.site import ENVIRONMENT, NoSite, find_site
+from mlbom.collect.environment.site import NoSite, find_site
 from mlbom.collect.scope import Scope, Witness
 from mlbom.evidence.observation import Gap, Observation
 
@@ -21,9 +21,7 @@ class PackagesCollector:
         witness = Witness(self.name)
         site = find_site(scope)
         if isinstance(site, NoSite):
-            reason = f"the installed packages are not known: {site.reason}"
-            yield witness.misses(ENVIRONMENT, reason, kind=site.kind)
-            return
+            return  # The runtime collector says so, once for all three.
         from mlbom.collect.environment.inventory import observe_packages
 
         yield from observe_packages(scope, site, witness)

@@ -21,7 +21,8 @@ class RuntimeCollector:
         witness = Witness(self.name)
         site = find_site(scope)
         if isinstance(site, NoSite):
-            yield witness.misses(ENVIRONMENT, site.reason, kind=site.kind)
+            reason = f"packages, native libraries and accelerators are not known: {site.reason}"
+            yield witness.misses(ENVIRONMENT, reason, kind=site.kind)
             return
         from mlbom.collect.environment.native import observe_native
 

@@ -42,19 +42,21 @@ def measure(
         known: digests of files whose bytes were read already; these are not read again.
     """
     measured = Measured()
-    files: list[tuple[str, int]] = []
+    files: dict[str, Entry] = {}
     for entry in entries:
         if known and entry.path in known and entry.kind is EntryKind.FILE:
             measured.digests[entry.path] = known[entry.path]
         elif entry.kind is EntryKind.FILE:
-            files.append((entry.path, entry.nbytes))
+            files[entry.location] = entry
         elif entry.kind is EntryKind.LINK:
             measured.refused[entry.path] = f"a link to {entry.target}"
         elif entry.kind is EntryKind.SPECIAL:
             measured.refused[entry.path] = "a device, pipe or socket"
         elif entry.kind is EntryKind.UNREADABLE:
             measured.unreadable[entry.path] = f"cannot read {entry.path}"
-    for path, outcome in Hashing(root, algorithms).start(files).result().items():
+    wanted = ((place, entry.nbytes) for place, entry in files.items())
+    for place, outcome in Hashing(root, algorithms).start(wanted).result().items():
+        path = files[place].path
         if isinstance(outcome, FileDigest):
             measured.digests[path] = {d.algorithm: d.value for d in outcome.digests}
         else:

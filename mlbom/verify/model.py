@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlbom.attest.statement import unsafe_name
 from mlbom.digest.ignore import RELEASE_FILES, ignore_list
-from mlbom.digest.tree import Entry, EntryKind, walk
+from mlbom.digest.tree import Entry, EntryKind, walk, walk_files
 from mlbom.guard import printable
 from mlbom.verify.compare import Digests, differing
 from mlbom.verify.directory import SUMMARY
@@ -94,7 +94,8 @@ def _check_directory(ledger: Ledger, model: ExpectedModel) -> None:
     inside = _release_inside(model)
     ignored = ignore_list(model_directory=True, extra=(inside,) if inside else ())
     entries: list[Entry] = []
-    for entry in walk(model.root, ignored.covers):
+    # In a snapshot of a hub cache each file is a link to its blob; any other link is refused.
+    for entry in walk_files(model.root, ignored.covers):
         if entry.kind is not EntryKind.SKIPPED:
             entries.append(entry)
         elif entry.path not in RELEASE_FILES and entry.path != inside:

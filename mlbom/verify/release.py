@@ -126,6 +126,8 @@ def _the_closing(ledger: Ledger, signed: tuple[SignedStatement, ...]) -> SignedS
         return None
     if not closings:
         message = "no attestation by a trusted key closes this release"
+        if not signed and not ledger.problems:
+            message += ": it holds no attestations at all, so it is not signed"
         ledger.problem("no-closing-statement", message)
         return None
     return closings[0]

@@ -134,7 +134,8 @@ def test_the_first_use_makes_a_key_and_verify_uses_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     training_project(tmp_path)
-    assert run(["verify", str(tmp_path)]) == 2
+    assert run(["generate", str(tmp_path), "--no-sign"]) == 0
+    assert run(["verify", str(tmp_path / "mlbom-out")]) == 2
     assert "E0107" in capsys.readouterr().err
     assert run(["generate", str(tmp_path)]) == 0
     assert "made your signing key" in capsys.readouterr().err
@@ -323,3 +324,25 @@ def test_the_private_evidence_holds_what_is_not_published(tmp_path: Path) -> Non
     private = (tmp_path / ".mlbom" / "private" / "evidence.json").read_bytes()
     assert b"customers" not in published
     assert b"customers" in private
+
+
+def test_a_snapshot_of_the_hub_cache_is_verified_in_place(tmp_path: Path, key: KeyPaths) -> None:
+    plain = model_directory(tmp_path / "plain")
+    snapshot = tmp_path / "models--org--name" / "snapshots" / ("0a" * 20)
+    blobs = tmp_path / "models--org--name" / "blobs"
+    snapshot.mkdir(parents=True)
+    for path in (p for p in plain.iterdir() if p.is_file()):
+        write(blobs, {f"{path.name}.blob": path.read_bytes()})
+        (snapshot / path.name).symlink_to(f"../../blobs/{path.name}.blob")
+    assert generate(snapshot, key) == 0
+    bom = json.loads((snapshot / "mlbom-out" / "bom.cdx.json").read_bytes())
+    assert bom["components"][0]["licenses"][0]["license"]["id"] == "Apache-2.0"
+    assert verify(snapshot, key) == 0
+    good = (blobs / "config.json.blob").read_bytes()
+    (blobs / "config.json.blob").write_bytes(good + b" ")
+    assert verify(snapshot, key) == 3
+    (blobs / "config.json.blob").write_bytes(good)
+    assert verify(snapshot, key) == 0
+    (snapshot / "config.json").unlink()
+    (snapshot / "config.json").symlink_to(plain / "config.json")
+    assert verify(snapshot, key) == 3

@@ -63,11 +63,12 @@ def test_packages_are_counted(tmp_path: Path, site: Path) -> None:
     assert environment.package_count == 2
 
 
-def test_no_environment_is_a_gap(tmp_path: Path) -> None:
-    graph = collected("packages", tmp_path)
-    (gap,) = graph.gaps
+def test_no_environment_is_one_gap_for_all_three_collectors(tmp_path: Path) -> None:
+    names = ("packages", "runtime", "accelerator")
+    graphs = [collected(name, tmp_path) for name in names]
+    (gap,) = [gap for graph in graphs for gap in graph.gaps]
     assert (gap.subject, gap.kind) == ("env:release", GapKind.ABSENT)
-    assert not graph.facts
+    assert not any(graph.facts for graph in graphs)
 
 
 def test_spellings_of_one_name_are_one_package(tmp_path: Path, site: Path) -> None:
