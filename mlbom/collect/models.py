@@ -104,7 +104,8 @@ def choose_model(models: tuple[ModelTree, ...], wanted: str | None, where: str) 
     if not models:
         message = f"no weights found in {where}"
         looked = ["model directories (weights beside config.json, modules.json, model_index.json)"]
-        looked.append("weight files: " + " ".join(f"*{suffix}" for suffix in WEIGHT_SUFFIXES))
+        plain = (suffix for suffix in WEIGHT_SUFFIXES if suffix not in _AMBIGUOUS_SUFFIXES)
+        looked.append("weight files: " + " ".join(f"*{suffix}" for suffix in plain))
         raise NoWeightsError(message, looked=looked)
     if len(models) == 1:
         return models[0]

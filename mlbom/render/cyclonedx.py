@@ -28,8 +28,8 @@ from mlbom.render.cyclonedx_parts import (
 )
 from mlbom.render.cyclonedx_software import (
     direct_requirements,
+    package_components,
     platform_components,
-    software_components,
     software_dependencies,
 )
 from mlbom.render.document import Document
@@ -65,15 +65,18 @@ def build_bom(graph: Graph, spec: str) -> dict[str, Any]:
         graph: the published evidence.
         spec: version of the specification.
     """
+    components = [
+        *(model_component(graph, model) for model in graph.nodes(Model)),
+        *data_components(graph),
+        *package_components(graph),
+    ]
+    platform = platform_components(graph)
+    refs = {component["bom-ref"] for component in (*components, *platform)}
     draft = stated(
         {
             "metadata": _metadata(graph),
-            "components": [
-                *(model_component(graph, model) for model in graph.nodes(Model)),
-                *data_components(graph),
-                *software_components(graph),
-            ],
-            "dependencies": _dependencies(graph),
+            "components": [*components, *platform],
+            "dependencies": _dependencies(graph, refs, {c["bom-ref"] for c in platform}),
             "compositions": _compositions(graph),
         }
     )
@@ -172,22 +175,23 @@ def _gap_properties(graph: Graph) -> list[dict[str, str]]:
     ]
 
 
-def _dependencies(graph: Graph) -> list[dict[str, Any]]:
+def _dependencies(graph: Graph, refs: set[str], platform: set[str]) -> list[dict[str, Any]]:
+    """Return who needs whom: every component once, edges only to what is there.
+
+    Args:
+        graph: the evidence.
+        refs: bom-refs of all components.
+        platform: those of the layers below the packages.
+    """
     models = graph.nodes(Model)
-    edges: dict[str, set[str]] = {
-        SYSTEM_REF: {
-            *(m.id for m in models),
-            *direct_requirements(graph),
-            *(c["bom-ref"] for c in platform_components(graph)),
-        },
-        **software_dependencies(graph),
-    }
+    edges: dict[str, set[str]] = {ref: set() for ref in refs}
+    edges[SYSTEM_REF] = {*(m.id for m in models), *direct_requirements(graph), *platform}
+    for ref, needed in software_dependencies(graph).items():
+        edges[ref] |= needed & refs
     for model in models:
         bases = {f"base:{name}" for name in model.base_models}
         edges[model.id] = {*dataset_refs(graph, model), *bases}
         edges.update({base: set() for base in bases})
-    for component in data_components(graph):
-        edges.setdefault(component["bom-ref"], set())
     return [
         stated({"ref": ref, "dependsOn": sorted(needed)}) for ref, needed in sorted(edges.items())
     ]

@@ -18,10 +18,9 @@ _FRAMEWORKS = {"torch", "tensorflow", "jax", "flax", "keras", "mxnet", "paddlepa
 _RUNTIME_TYPES = {"driver": "device-driver", "operating-system": "operating-system"}
 
 
-def software_components(graph: Graph) -> list[dict[str, Any]]:
-    """Return the components of the inspected environment, ordered by kind and id."""
-    packages = [_package(graph, package) for package in graph.nodes(Package)]
-    return [*packages, *platform_components(graph)]
+def package_components(graph: Graph) -> list[dict[str, Any]]:
+    """Return the packages of the inspected environment, ordered by purl."""
+    return [_package(graph, package) for package in graph.nodes(Package)]
 
 
 def platform_components(graph: Graph) -> list[dict[str, Any]]:
@@ -34,14 +33,10 @@ def platform_components(graph: Graph) -> list[dict[str, Any]]:
 
 
 def software_dependencies(graph: Graph) -> dict[str, set[str]]:
-    """Return the edges between packages and runtimes, by bom-ref; only to what is there."""
-    refs = {c["bom-ref"] for c in software_components(graph)}
-    edges: dict[str, set[str]] = {ref: set() for ref in refs}
-    for package in graph.nodes(Package):
-        edges[package.id] = {ref for ref in package.depends_on if ref in refs}
+    """Return what packages and runtimes need, by bom-ref."""
+    edges = {package.id: set(package.depends_on) for package in graph.nodes(Package)}
     for runtime in graph.nodes(Runtime):
-        if runtime.package and runtime.package in refs:
-            edges[runtime.id].add(runtime.package)
+        edges[runtime.id] = {runtime.package} if runtime.package else set()
     return edges
 
 
