@@ -209,6 +209,7 @@ def _print_result(result: GenerateResult) -> None:
     lines += [f"  {what}" for what in _warnings(result)]
     lines += [f"  {name:<44} {len(data):>10} bytes" for name, data in result.files.items()]
     gaps = sorted(result.graph.gaps, key=lambda gap: gap.kind is not GapKind.UNREADABLE)
+    lines.append(f"not known: {len(gaps) or 'nothing that was looked for'}")
     lines += [
         f"  {gap.kind.value}: {gap.about}: {shortened(gap.reason, _WIDTH)}" for gap in gaps[:_SHOWN]
     ]

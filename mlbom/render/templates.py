@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _UNIT = 1024
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#+!|~>])")
 
 
 def template_folder() -> Path:
