@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlbom.errors import ConfigurationError
+from mlbom.errors import ConfigurationError, LimitError
+from mlbom.openfile import read_regular
 
 SettingValue = str | bool | tuple[str, ...]
 ORIGIN_FLAG = "flag"
@@ -60,6 +61,7 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 OTHER_VARIABLES = frozenset({"MLBOM_KEY_PASSPHRASE"})
 # Variables of the project's own Makefile and Action.
 _OUTSIDE = ("MLBOM_ORACLE", "MLBOM_ACTION_")
+_MAX_BYTES = 1024 * 1024
 PROJECT_FILES = ("mlbom.toml", "pyproject.toml")
 
 
@@ -135,9 +137,17 @@ def load_settings(
         if given is not None:
             values[setting.name] = tuple(given) if isinstance(given, list) else given
             origins[setting.name] = ORIGIN_FLAG
+        _check_text(setting, values[setting.name], origins[setting.name])
         _check_choice(setting, values[setting.name], origins[setting.name])
     _refuse_unknown(environment)
     return Settings(values, origins)
+
+
+def _check_text(setting: Setting, value: SettingValue, origin: str) -> None:
+    texts = value if isinstance(value, tuple) else (value,) if isinstance(value, str) else ()
+    if any(not text.isprintable() for text in texts):
+        message = f"{setting.name} holds a control character"
+        raise ConfigurationError(message, looked=[origin])
 
 
 def _check_choice(setting: Setting, value: SettingValue, origin: str) -> None:
@@ -163,18 +173,18 @@ def _prefix(name: str) -> str:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_regular(path, _MAX_BYTES, path.name)
+    except (OSError, LimitError):
         return b""
 
 
 def _table(path: Path) -> Mapping[str, Any]:
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _MAX_BYTES, path.name)
     except FileNotFoundError:
         return {}
-    except OSError as error:
-        message = f"cannot read {path.name}: {error.strerror}"
+    except (OSError, LimitError) as error:
+        message = f"cannot read {path.name}: {error}"
         raise ConfigurationError(message) from error
     if not data or (path.name == "pyproject.toml" and b"tool.mlbom" not in data):
         return {}
@@ -182,10 +192,16 @@ def _table(path: Path) -> Mapping[str, Any]:
 
     try:
         document = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         message = f"{path.name} is not valid TOML: {error}"
         raise ConfigurationError(message) from error
-    table = document if path.name == "mlbom.toml" else document.get("tool", {}).get("mlbom", {})
+    table: Any = document
+    if path.name != "mlbom.toml":
+        tool = document.get("tool")
+        table = tool.get("mlbom", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        message = f"tool.mlbom in {path.name} is a table of settings, not {table!r}"
+        raise ConfigurationError(message)
     for key in table:
         if key not in _BY_NAME:
             near = difflib.get_close_matches(key, _BY_NAME, n=1)

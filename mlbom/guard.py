@@ -8,7 +8,7 @@ place that may not be rewritten (a path, a purl, a digest), so the caller refuse
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote_from_bytes, urlsplit, urlunsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,13 @@ def find_secrets(data: bytes) -> Iterator[SecretHit]:
         if rule.literal.encode() in lowered:
             for match in re.finditer(rule.pattern.encode(), data):
                 yield SecretHit(rule.name, match.start())
+
+
+def unicode_path(path: str) -> str:
+    """Return a path as Unicode text: percent-encoded as a whole when its bytes are not UTF-8."""
+    if path.isascii() or not any("\udc80" <= char <= "\udcff" for char in path):
+        return path
+    return quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe="/:")
 
 
 def printable(text: str) -> str:

@@ -5,50 +5,82 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from mlbom.errors import LockedError, OutputError, UsageError
+from mlbom.errors import LimitError, LockedError, OutputError, UsageError
+from mlbom.openfile import read_regular
 
 MARK = "evidence.json"
+# How our evidence begins: no other evidence.json is taken for an earlier output.
+_EVIDENCE = re.compile(rb'\{"gaps":.*"schema":"urn:mlbom:evidence:\d+"\}\s*', re.DOTALL)
+_OWN_NAMES = frozenset(
+    "bom.cdx.json bom.cdx.xml bom.spdx.json MODEL_CARD.md report.html evidence.json model.manifest "
+    "summary.json decisions.yaml attestations data img".split()
+)
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _GITIGNORE = b"*\n!runs/\n!runs/*/\n!runs/*/record.sigstore.json\n!runs/*/*.link\n"
 
 
-def check_output(target: Path) -> None:
+def check_output(target: Path, inputs: Iterable[Path]) -> None:
     """Refuse an output directory that holds something which mlbom did not write.
 
+    Args:
+        target: the output directory, its parents resolved.
+        inputs: folders that are inspected: the output may lie in them, never hold them.
+
     Raises:
-        UsageError: the directory exists, is not empty, and is no earlier output.
-        OutputError: it exists and is no directory.
+        UsageError: the directory holds foreign files, or what is inspected.
+        OutputError: it is a link, or no directory.
     """
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        message = f"the output {target.name} is not a directory"
+        message = f"the output {target.name} is a link or no directory"
         raise OutputError(message, hint="-o DIR names another directory")
-    if target.is_dir() and any(target.iterdir()) and not (target / MARK).is_file():
+    for folder in inputs:
+        if folder.is_relative_to(target):
+            message = f"the output {target} holds what is to be inspected"
+            raise UsageError(message, hint="generate replaces its whole output: name another")
+    if target.is_dir() and any(target.iterdir()) and not _is_own(target):
         message = f"the directory {target.name} holds files that mlbom did not write"
         hint = "generate replaces its whole output directory: name an empty or new one with -o"
         raise UsageError(message, hint=hint)
 
 
-def replace_directory(target: Path, files: Mapping[str, bytes]) -> None:
+def _is_own(folder: Path) -> bool:
+    """Return whether a directory is an earlier output, and nothing else lies in it."""
+    if not {entry.name for entry in folder.iterdir()} <= _OWN_NAMES:
+        return False
+    try:
+        return bool(_EVIDENCE.fullmatch(read_regular(folder / MARK, 2**28, MARK)))
+    except (OSError, LimitError):
+        return False
+
+
+def replace_directory(
+    target: Path, files: Mapping[str, bytes], staging: Path | None = None
+) -> None:
     """Make a directory hold exactly the given files, at one moment.
 
-    A killed process leaves the old set or the new set; what it leaves beside them is cleaned up
-    by the next call. Call it under `project_lock`.
+    A killed process leaves the old set or the new set; what it leaves in the staging folder is
+    cleaned up by the next call. Call it under `project_lock`.
 
     Args:
         target: the directory; its parents are made.
         files: content by POSIX path relative to it.
+        staging: where the new set is put together; beside the target when None, or when it lies on
+            another file system.
 
     Raises:
         OutputError: it could not be written; the old set is untouched.
     """
-    fresh = target.with_name(f".{target.name}.mlbom-new")
     old = target.with_name(f".{target.name}.mlbom-old")
+    fresh = target.with_name(f".{target.name}.mlbom-new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if staging and staging.stat().st_dev == target.parent.stat().st_dev:
+            fresh = staging / fresh.name
         _recover(target, fresh, old)
         _write_all(fresh, files)
         _exchange(fresh, target, old)
@@ -71,10 +103,11 @@ def project_lock(folder: Path) -> Iterator[bool]:
         LockedError: another process holds it.
     """
     try:
-        folder.mkdir(exist_ok=True)
-        if not (folder / ".gitignore").exists():
-            (folder / ".gitignore").write_bytes(_GITIGNORE)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | _cloexec(), 0o644)
+        _real_directory(folder)
+        if not os.path.lexists(folder / ".gitignore"):
+            write_whole(folder / ".gitignore", _GITIGNORE)
+        flags = os.O_RDWR | os.O_CREAT | _nofollow()
+        descriptor = os.open(folder / "lock", flags, 0o644)
     except OSError:
         yield False
         return
@@ -99,15 +132,34 @@ def file_name(path: str) -> str:
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write one file so that a reader sees the old content or the new one.
+    """Write one file so that a reader sees the old content or the new one; follow no link.
 
     Raises:
         OSError: it could not be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.mlbom-new")
-    _write(beside, data, mode)
-    beside.replace(path)
+    _real_directory(path.parent)
+    beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}.mlbom-new")
+    try:
+        _write(beside, data, mode)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _real_directory(folder: Path) -> None:
+    """Make a directory of `.mlbom`, or refuse what stands there when it is none.
+
+    Raises:
+        OSError: a link or a file stands there, or the parent is none either.
+    """
+    if folder.name != ".mlbom":
+        _real_directory(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        message = f"{folder.name} is a link or no directory"
+        raise OSError(message)
 
 
 def _recover(target: Path, fresh: Path, old: Path) -> None:
@@ -130,7 +182,7 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _cloexec(), mode)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _nofollow(), mode)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
         stream.flush()
@@ -176,8 +228,8 @@ def _sync_directory(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _cloexec() -> int:
-    return getattr(os, "O_CLOEXEC", 0)
+def _nofollow() -> int:
+    return getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 def _try_lock(descriptor: int) -> bool:

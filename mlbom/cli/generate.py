@@ -143,7 +143,13 @@ def _output(path: Path, root: Path, settings: Settings) -> Path:
     """Return the output directory: in PATH by default, else relative to whoever names it."""
     default = settings.origins["output"] == ORIGIN_DEFAULT
     base = path if default else settings.base("output", root)
-    return (base / settings.text("output")).resolve()
+    # The last part is not resolved: an output that is a link is refused.
+    target = Path(os.path.normpath(base / settings.text("output")))
+    target = target.parent.resolve() / target.name
+    if base == root and not default and not target.is_relative_to(root):
+        message = f"a project's settings may not write outside of it: output = {target}"
+        raise ConfigurationError(message, hint="name such a place on the command line: -o DIR")
+    return target
 
 
 def _below(path: Path, root: Path, settings: Settings, name: str) -> tuple[str, ...]:

@@ -87,5 +87,7 @@ def _print(verdict: Verdict, options: argparse.Namespace) -> None:
     elif options.format == "sarif":
         sys.stdout.buffer.write(verdict_sarif(verdict))
     else:
-        told = list(lines(verdict))
-        print("\n".join(told[-1:] if options.quiet else told))
+        # Quiet leaves out what holds; problems, remarks and what was skipped are never left out.
+        quiet = ("problem ", "remark ", "skipped", "verdict")
+        told = [t for t in lines(verdict) if not options.quiet or t.startswith(quiet)]
+        print("\n".join(told))

@@ -4,16 +4,20 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from mlbom.collect.hub import REPOSITORY_ID
 from mlbom.collect.licences import licence_expression
 from mlbom.collect.scope import Scope, Witness, shortened, texts
-from mlbom.errors import UnreadableError
+from mlbom.errors import LimitError, UnreadableError
 from mlbom.evidence.nodes import HUB_DATASET_URL, Dataset, Metric, Model
 from mlbom.evidence.observation import Gap, Observation
 from mlbom.evidence.origin import Method
 from mlbom.formats.strict_yaml import parse_yaml
 
+# More datasets or metrics than this no card of a real model names.
+_MOST = 1000
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 
 
@@ -65,9 +69,13 @@ def _hugging_face_card(subject: str, text: str, witness: Witness) -> Iterator[Ob
     base = texts(told.get("base_model"))
     if base:
         yield witness.observes(Model(id=subject, base_models=base), key="base_model")
-    for name in texts(told.get("datasets")):
+    names = texts(told.get("datasets"))
+    for name in names[:_MOST]:
         yield from _named_dataset(subject, name, witness)
-    yield from _model_index(told.get("model-index"), witness)
+    if len(names) > _MOST:
+        limit = LimitError(f"the card names {len(names)} datasets, of which {_MOST} were read")
+        yield witness.cannot_read(f"doc:{witness.path}", limit)
+    yield from islice(_model_index(told.get("model-index"), witness), _MOST)
 
 
 _FRONT_MATTER_FIELDS = {
@@ -131,8 +139,10 @@ def _hub_licence(
 
 
 def _named_dataset(subject: str, name: str, witness: Witness) -> Iterator[Observation]:
+    name = " ".join(name.split())
     identifier = f"data:{name}"
-    node = Dataset(id=identifier, name=name, url=HUB_DATASET_URL + name, pinned=False)
+    url = HUB_DATASET_URL + name if REPOSITORY_ID.fullmatch(name) else None
+    node = Dataset(id=identifier, name=name, url=url, pinned=False)
     yield witness.observes(node, key="datasets")
     yield witness.observes(Model(id=subject, datasets=(identifier,)), key="datasets")
 

@@ -19,9 +19,10 @@ from mlbom.digest.hashing import DigestCache, FileDigest, Hashing
 from mlbom.digest.ignore import CACHE_FOLDER, ignore_list
 from mlbom.digest.manifest import dir_hash, manifest_bytes
 from mlbom.digest.tree import Entry, EntryKind, walk_files
-from mlbom.errors import PathNotFoundError, UsageError
+from mlbom.errors import FileNameError, PathNotFoundError, UsageError
 from mlbom.evidence.digest import Digest
 from mlbom.evidence.graph import Graph
+from mlbom.guard import unicode_path
 
 # Folders of tools and environments: never part of a project's own code, data or weights.
 _TOOL_FOLDERS = {
@@ -175,6 +176,9 @@ def _whole_directory(plan: InspectionPlan, model: ModelTree) -> tuple[ModelTree,
     skipped = {e.path for e in entries if e.kind is EntryKind.SKIPPED}
     files = tuple(e for e in entries if e.kind is not EntryKind.SKIPPED)
     for entry in files:
+        if unicode_path(entry.path) != entry.path:
+            message = f"a model file's name is not UTF-8: {unicode_path(entry.path)}"
+            raise FileNameError(message)
         if _excluded(plan, model.root, entry.path):
             message = f"--exclude leaves {entry.path} out, which lies in a model directory"
             hint = "verify trusts a model directory as a whole: move the file out of it"

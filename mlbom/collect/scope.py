@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlbom import guard
-from mlbom.digest.openfile import open_regular
 from mlbom.digest.tree import Entry, EntryKind, file_at
-from mlbom.errors import LimitError, UnreadableError
+from mlbom.errors import UnreadableError
 from mlbom.evidence.nodes import Node, Pair
 from mlbom.evidence.observation import Gap, GapKind, Observation
 from mlbom.evidence.origin import Method, Origin, Visibility
+from mlbom.openfile import read_regular
 
 DOCUMENT_LIMIT = 16 * 1024 * 1024
 
@@ -118,16 +118,10 @@ def read_below(root: Path, path: str, limit: int) -> bytes:
         LimitError: larger than the limit.
     """
     try:
-        descriptor = open_regular(root / path)
-        with os.fdopen(descriptor, "rb") as stream:
-            data = stream.read(min(limit, os.fstat(descriptor).st_size) + 1)
+        return read_regular(root / path, limit, path)
     except OSError as error:
         message = f"cannot read {path}: {error.strerror or error}"
         raise UnreadableError(message) from error
-    if len(data) > limit:
-        message = f"{path} is larger than {limit} bytes, the limit for a document"
-        raise LimitError(message)
-    return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +140,7 @@ class Witness:
 
     def at(self, path: str) -> "Witness":
         """Return the same witness, reading a file."""
-        return replace(self, path=path)
+        return replace(self, path=guard.unicode_path(path))
 
     def by(self, method: Method) -> "Witness":
         """Return the same witness, knowing by another method."""
@@ -171,7 +165,7 @@ class Witness:
     ) -> Gap:
         """Return a gap: looked for and not known."""
         return Gap(
-            subject=subject,
+            subject=guard.unicode_path(subject),
             field=field,
             kind=kind,
             reason=guard.clean_text(reason),

@@ -12,7 +12,6 @@ from typing import BinaryIO, TypeVar
 
 from mlbom.collect.scope import Scope, Witness, shortened
 from mlbom.collect.weight_totals import Measured, counted_files, dtype_totals
-from mlbom.digest.openfile import open_regular
 from mlbom.digest.tree import EntryKind
 from mlbom.errors import UnknownFormatError, UnreadableError
 from mlbom.evidence.nodes import CodeSurface, Model, Pair, Weights
@@ -26,6 +25,7 @@ from mlbom.formats.sharded import (
     read_index,
 )
 from mlbom.formats.weights import WeightFacts, read_weights
+from mlbom.openfile import open_regular
 
 # Folders below these files are parts of one pipeline, each with weights of its own.
 _PIPELINE_FILES = ("model_index.json", "modules.json")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
 from mlbom.digest.engine import open_engine
-from mlbom.digest.openfile import open_regular
-from mlbom.errors import ChangedWhileReadingError, UnreadableError, UsageError
+from mlbom.errors import ChangedWhileReadingError, LimitError, UnreadableError, UsageError
 from mlbom.evidence.digest import Digest
+from mlbom.openfile import is_hollow, open_regular
 
 BLOCK = 1024 * 1024
 # A pool costs more than it saves below this much work (files, bytes).
@@ -208,7 +208,11 @@ def _hash_stable(
         descriptor = open_regular(full)
         try:
             begun_ns = time.time_ns()
-            before = FileState.of(os.fstat(descriptor))
+            status = os.fstat(descriptor)
+            if is_hollow(status):
+                message = f"{path} has {status.st_size} bytes, nearly all of them holes: not hashed"
+                raise LimitError(message)
+            before = FileState.of(status)
             found = _hash_descriptor(descriptor, before.nbytes, algorithms, cancelled)
             after = FileState.of(os.fstat(descriptor))
         finally:

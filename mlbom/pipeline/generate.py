@@ -5,6 +5,7 @@ Nothing contains the digest or the state of something made later.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from mlbom.attest.statement import Statement
 from mlbom.collect.files import file_role
 from mlbom.collect.identity import ReleaseFacts
 from mlbom.collect.inspect import Inspection, InspectionPlan, inspect, list_models
+from mlbom.collect.scope import DOCUMENT_LIMIT, read_below
 from mlbom.digest.cache import StatCache, default_cache_path
 from mlbom.errors import SecretLeakError
 from mlbom.evidence.graph import Graph
@@ -101,14 +103,15 @@ def generate(request: GenerateRequest, signer: Signer | None) -> GenerateResult:
         MlbomError: nothing was published; the previous output is as it was.
     """
     plan = request.plan
-    check_output(plan.output)
-    with project_lock(plan.project_root / ".mlbom") as writable:
+    private = plan.project_root / ".mlbom"
+    check_output(plan.output, (plan.path, plan.project_root))
+    with project_lock(private) as writable:
         inspection = _inspect(request)
         result = _documents(request, inspection)
         if signer:
             result = _signed(result, inspection, signer)
-        kept = writable and _keep(plan.project_root / ".mlbom", result, inspection)
-        replace_directory(plan.output, result.files)
+        kept = writable and _keep(private, result, inspection)
+        replace_directory(plan.output, result.files, private if writable else None)
     return replace(result, kept=kept)
 
 
@@ -173,10 +176,10 @@ def _data_manifests(plan: InspectionPlan, inspection: Inspection) -> list[Docume
 
 
 def _decisions(plan: InspectionPlan) -> list[Document]:
-    path = plan.project_root / DECISIONS
-    if not path.is_file():
+    if not os.path.lexists(plan.project_root / DECISIONS):
         return []
-    return [Document("decisions.yaml", "application/yaml", path.read_bytes())]
+    data = read_below(plan.project_root, DECISIONS, DOCUMENT_LIMIT)
+    return [Document("decisions.yaml", "application/yaml", data)]
 
 
 def _signed(result: GenerateResult, inspection: Inspection, signer: Signer) -> GenerateResult:

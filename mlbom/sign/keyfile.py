@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from mlbom.attest.dsse import Envelope, pae
 from mlbom.attest.publickey import KeyType, PublicKey, curve_hash, public_key_value
-from mlbom.digest.openfile import open_regular
 from mlbom.errors import (
     PathNotFoundError,
     PublicKeyError,
     SigningError,
     UnsafeKeyFileError,
 )
+from mlbom.openfile import open_regular
 from mlbom.sign.signer import KeyAccess
 
 if TYPE_CHECKING:

@@ -53,10 +53,12 @@ def default_key_paths(environment: Mapping[str, str] = os.environ) -> KeyPaths:
     if not base.is_absolute():
         try:
             base = Path.home() / ".config"
-        except RuntimeError as error:
+        except RuntimeError:
+            base = Path()
+        if environment.get("HOME") == "" or not base.is_absolute():
             message = "this user has no home directory that could hold a key"
             hint = "set XDG_CONFIG_HOME, or name a key file with --key"
-            raise SigningError(message, hint=hint) from error
+            raise SigningError(message, hint=hint)
     return KeyPaths.of(base / "mlbom" / "keys" / "default.pem")
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlbom.attest.bundle import SUFFIX
-from mlbom.digest.openfile import open_regular
 from mlbom.digest.tree import Entry, EntryKind, walk
 from mlbom.errors import LimitError, PathNotFoundError, UnreadableError
+from mlbom.openfile import open_regular
 from mlbom.verify.compare import Digests
 from mlbom.verify.measure import Measured, measure
 

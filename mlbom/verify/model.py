@@ -1,7 +1,7 @@
 """The model on this disk: where it lies, and whether it is what was signed, file by file."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,17 @@ class ExpectedModel:
         return ("sha256", "sha512") if wide else ("sha256",)
 
 
-def find_model_root(ledger: Ledger, root: Path, recorded: str) -> Path | None:
+def find_model_root(ledger: Ledger, root: Path, recorded: str, files: Iterable[str]) -> Path | None:
     """Return the model root: the recorded path below a folder, or that folder itself.
+
+    Never both: where the folder holds files of the model's names too, nobody can tell which of
+    the two a loader will take, and checking one would vouch for the other.
 
     Args:
         ledger: takes a path that leads out of the folder, or goes through a link.
         root: what the caller named: PATH of the release, or the model root.
         recorded: model root relative to PATH, from the evidence.
+        files: names of the model's files, relative to the model root.
     """
     if recorded == ".":
         return root
@@ -66,7 +70,14 @@ def find_model_root(ledger: Ledger, root: Path, recorded: str) -> Path | None:
             message = f"{recorded} is reached through a link, {below.name}"
             ledger.problem("not-a-regular-file", message, recorded)
             return None
-    return below if below.is_dir() else root
+    if not below.is_dir():
+        return root
+    twin = next((path for path in files if not unsafe_name(path) and locate(root, path)), "")
+    if twin:
+        message = f"{twin} lies in {root} and the model in {recorded} below it: name one by --root"
+        ledger.problem("ambiguous-root", message, twin)
+        return None
+    return below
 
 
 def check_model(ledger: Ledger, model: ExpectedModel) -> None:

@@ -231,13 +231,14 @@ def _expected_model(
         ledger.problem("edge-broken", message, "evidence.json")
     ledger.judge(EDGE_EVIDENCE, "digest of the manifest", since, "equal")
     recorded = release.model_root if release else None
-    place = find_model_root(ledger, root, recorded) if recorded else None
+    files = expected_files(ledger, manifest, _stated_files(case))
+    place = find_model_root(ledger, root, recorded, files) if recorded else None
     if place is None:
         return None
     return ExpectedModel(
         root=place,
         is_directory=case.subjects.directory is not None,
-        files=expected_files(ledger, manifest, _stated_files(case)),
+        files=files,
         sizes={f.path: f.nbytes for f in graph.nodes(File) if f.path and f.nbytes is not None},
         release=case.directory.root,
         bound=frozenset(

@@ -113,6 +113,14 @@ RULES = (
         "that a statement carries must hold, sha512 as well as sha256.",
     ),
     Rule(
+        "ambiguous-root",
+        _BAD,
+        "two folders could be the model",
+        "The release says where the model lies below the folder that was given, and that folder "
+        "holds files of the same names itself. Checking one of the two would vouch for the other. "
+        "Name the model root itself with --root.",
+    ),
+    Rule(
         "document-differs",
         _BAD,
         "a document is not what its evidence renders to",

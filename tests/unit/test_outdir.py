@@ -100,13 +100,56 @@ def test_kill_at_any_moment_leaves_one_whole_set(tmp_path: Path) -> None:
 
 
 def test_somebody_elses_directory_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="did not write"):
-        check_output(tmp_path)
-    (tmp_path / "link").symlink_to(tmp_path)
+    thesis, project = tmp_path / "thesis", tmp_path / "project"
+    thesis.mkdir()
+    project.mkdir()
+    (thesis / "thesis.tex").write_text("years of work")
+    for mark in ("", "{}", '{"gaps":[],"schema":"urn:mlbom:evidence:1"}\n'):
+        (thesis / "evidence.json").write_text(mark)
+        with pytest.raises(UsageError, match="did not write"):
+            check_output(thesis, [project])
+    (tmp_path / "link").symlink_to(thesis)
     with pytest.raises(OutputError):
-        check_output(tmp_path / "link")
-    check_output(tmp_path / "not-there-yet")
+        check_output(tmp_path / "link", [project])
+    for holds in (project, tmp_path):
+        with pytest.raises(UsageError, match="to be inspected"):
+            check_output(holds, [project])
+    check_output(tmp_path / "not-there-yet", [project])
+
+
+def test_links_in_the_projects_own_folder_are_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder = tmp_path / ".mlbom"
+    folder.mkdir()
+    (folder / "lock").symlink_to(victim)
+    with project_lock(folder) as writable:
+        assert not writable
+    (folder / "lock").unlink()
+    (folder / ".gitignore").unlink(missing_ok=True)
+    (folder / ".gitignore").symlink_to(tmp_path / "dangling")
+    (folder / "private").symlink_to(tmp_path)
+    with project_lock(folder) as writable:
+        assert writable
+        with pytest.raises(OSError, match="private is a link"):
+            outdir.write_whole(folder / "private" / "victim", b"overwritten")
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with project_lock(folder) as writable:
+        assert not writable
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "dangling").exists()
+
+
+def test_what_a_killed_run_leaves_lies_in_the_staging_folder(tmp_path: Path) -> None:
+    staging = tmp_path / ".mlbom"
+    staging.mkdir()
+    (staging / ".out.mlbom-new").mkdir()
+    (staging / ".out.mlbom-new" / "half").write_text("x")
+    replace_directory(tmp_path / "out", NEW, staging)
+    assert content(tmp_path / "out") == NEW
+    assert sorted(os.listdir(tmp_path)) == [".mlbom", "out"]
+    assert os.listdir(staging) == []
 
 
 def test_a_second_writer_is_told_who_holds_the_lock(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlbom.digest.openfile import open_regular
 from mlbom.errors import LimitError, UnreadableError
+from mlbom.openfile import open_regular
 
 _WHEEL_TAG = re.compile(rb"^Tag:[ \t]*[^-\s]+-[^-\s]+-([a-z0-9_.]+)[ \t\r]*$", re.MULTILINE)
 _LINUX = re.compile(r"(?:manylinux(?:1|2010|2014|_\d+_\d+)|musllinux_\d+_\d+|linux)_(\w+)")

@@ -7,8 +7,8 @@ import re
 import stat
 from typing import NamedTuple
 
-from mlbom.digest.openfile import open_regular
 from mlbom.git import GitRepository
+from mlbom.openfile import open_regular
 
 # A pointer is shorter than this (git-lfs docs/spec.md: "less than 1024 bytes").
 POINTER_LIMIT = 1024

@@ -137,9 +137,17 @@ def test_a_broken_cache_is_only_a_miss(tmp_path: Path, garbage: bytes) -> None:
 
 def test_leaving_the_block_stops_what_is_being_read(tmp_path: Path) -> None:
     with (tmp_path / "large").open("wb") as stream:
-        stream.truncate(64 * 1024**3)  # sparse: reading it all would take minutes
-    with Hashing(tmp_path).start([("large", 64 * 1024**3)]) as hashing:
+        stream.truncate(16 * 1024**3)  # holes: reading them all would take many seconds
+    with Hashing(tmp_path).start([("large", 16 * 1024**3)]) as hashing:
         pass
     outcome = hashing.result()["large"]
     assert isinstance(outcome, UnreadableError)
     assert "stopped" in str(outcome)
+
+
+def test_a_terabyte_of_holes_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "hollow").open("wb") as stream:
+        stream.truncate(1024**4)
+    outcome = Hashing(tmp_path).start([("hollow", 1024**4)]).result()["hollow"]
+    assert isinstance(outcome, UnreadableError)
+    assert "not hashed" in str(outcome)
