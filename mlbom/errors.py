@@ -227,7 +227,7 @@ class GitMissingError(MlbomError):
 
 
 class EnvironmentFailureError(MlbomError):
-    """The operating system refused something that mlbom cannot do without: nothing was published."""
+    """The operating system refused something that mlbom cannot do without; nothing is published."""
 
     code = "E0507"
     hint = "the system said no: check permissions and free space of the place named"

@@ -155,6 +155,8 @@ def _documents(request: GenerateRequest, inspection: Inspection) -> GenerateResu
         *_decisions(request.plan),
     ]
     documents.append(render_summary(graph, documents))
+    for path in inspection.files:
+        _refuse_secrets(f"the file name {guard.clean_text(path)}", path.encode())
     for document in documents:
         _refuse_secrets(document.name, document.data)
     return GenerateResult(
@@ -222,6 +224,11 @@ def _hashed(path: str, data: bytes) -> HashedFile:
 
 
 def _refuse_secrets(name: str, data: bytes) -> None:
+    """Refuse to publish bytes that hold a secret; here nothing may be rewritten any more.
+
+    Raises:
+        SecretLeakError: naming what holds it, and never the secret.
+    """
     for hit in guard.find_secrets(data):
         message = f"{name} would publish something shaped like a {hit.rule} at byte {hit.offset}"
         raise SecretLeakError(message)

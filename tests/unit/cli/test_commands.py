@@ -191,7 +191,9 @@ def test_a_secret_in_a_file_name_refuses_the_release(
     write(tmp_path, {f"{secret}.json": "{}"})
     assert generate(tmp_path, key) == 6
     assert not (tmp_path / "mlbom-out").exists()
-    assert "huggingface-token" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "the file name <redacted:huggingface-token>.json" in told
+    assert secret not in told
     # verify trusts a model directory as a whole, so nothing of it can be left out
     assert generate(tmp_path, key, "--exclude", "hf_*") == 2
     assert secret not in capsys.readouterr().err
