@@ -60,7 +60,7 @@ def observe_identity(
     yield from _version(graph, model, facts)
     for field in ("licence", "description", "task"):
         yield from _fallback(graph, model, field)
-    version = facts.version or unordered_version(manifest)
+    version = facts.version or model.version or _tag(graph) or unordered_version(manifest)
     if not model.purl:
         purl = f"pkg:generic/{_quoted(name)}@{_quoted(version)}"
         yield Witness("identity", Method.INFERRED).observes(Model(id=subject, purl=purl))
