@@ -87,7 +87,11 @@ class Settings:
 
         It is the project root for what a file says, else the working directory.
         """
-        return root if self.origins[name].startswith(PROJECT_FILES) else Path.cwd()
+        return root if self.is_from_file(name) else Path.cwd()
+
+    def is_from_file(self, name: str) -> bool:
+        """Return whether a file of the project, not the caller, says what a setting is."""
+        return self.origins[name].startswith(PROJECT_FILES)
 
     def flag(self, name: str) -> bool:
         """Return a setting that is a switch."""

@@ -111,6 +111,10 @@ def project_lock(folder: Path) -> Iterator[bool]:
     except OSError:
         yield False
         return
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        yield False
+        return
     try:
         if not _try_lock(descriptor):
             holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "another process"
@@ -167,7 +171,9 @@ def _recover(target: Path, fresh: Path, old: Path) -> None:
     if old.exists() and not target.exists():
         old.rename(target)
     for leftover in (fresh, old):
-        if leftover.exists():
+        if leftover.is_symlink():
+            leftover.unlink()
+        elif leftover.exists():
             shutil.rmtree(leftover)
 
 

@@ -48,7 +48,7 @@ def build_parser(prog: str) -> Parser:
         help="output directory; - prints the BOM and writes nothing",
     )
     add("--model", metavar="NAME", help="which model, when there are several; else its name")
-    add("--all", action="store_true", help="every model, each into DIR/NAME")
+    add("--all", action="store_true", help="every model; several go to DIR-NAME each")
     add("--weights", nargs="+", metavar="P", help="weight files that are the model")
     add("--data", nargs="+", metavar="P", help="folders and files that are its datasets")
     add(
@@ -146,7 +146,7 @@ def _output(path: Path, root: Path, settings: Settings) -> Path:
     # The last part is not resolved: an output that is a link is refused.
     target = Path(os.path.normpath(base / settings.text("output")))
     target = target.parent.resolve() / target.name
-    if base == root and not default and not target.is_relative_to(root):
+    if settings.is_from_file("output") and not target.is_relative_to(root):
         message = f"a project's settings may not write outside of it: output = {target}"
         raise ConfigurationError(message, hint="name such a place on the command line: -o DIR")
     return target

@@ -88,6 +88,6 @@ def _print(verdict: Verdict, options: argparse.Namespace) -> None:
         sys.stdout.buffer.write(verdict_sarif(verdict))
     else:
         # Quiet leaves out what holds; problems, remarks and what was skipped are never left out.
-        quiet = ("problem ", "remark ", "skipped", "verdict")
+        quiet = ("model root", "problem ", "remark ", "skipped", "verdict")
         told = [t for t in lines(verdict) if not options.quiet or t.startswith(quiet)]
         print("\n".join(told))

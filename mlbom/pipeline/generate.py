@@ -17,7 +17,7 @@ from mlbom.collect.identity import ReleaseFacts
 from mlbom.collect.inspect import Inspection, InspectionPlan, inspect, list_models
 from mlbom.collect.scope import DOCUMENT_LIMIT, read_below
 from mlbom.digest.cache import StatCache, default_cache_path
-from mlbom.errors import SecretLeakError
+from mlbom.errors import SecretLeakError, UnreadableError
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Model, Repository
 from mlbom.evidence.observation import GapKind
@@ -186,6 +186,9 @@ def _decisions(plan: InspectionPlan) -> list[Document]:
 
 def _signed(result: GenerateResult, inspection: Inspection, signer: Signer) -> GenerateResult:
     """Add the bundles: weights, BOM, and last the closing statement over all that is there."""
+    if not inspection.files:
+        message = "no file of the model could be read, so there is nothing to sign"
+        raise UnreadableError(message, hint="--no-sign writes down what is in the way")
     model = _signed_model(result, inspection)
     files = dict(result.files)
     bundles: list[str] = []

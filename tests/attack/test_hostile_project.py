@@ -54,6 +54,18 @@ def test_links_in_mlboms_own_folder_overwrite_nothing(
     assert os.listdir(victim.parent) == ["private.txt"]
 
 
+def test_a_lock_that_is_a_pipe_and_a_staging_folder_that_is_a_link_are_survived(
+    project: Path, victim: Path
+) -> None:
+    (project / ".mlbom").mkdir()
+    os.mkfifo(project / ".mlbom" / "lock")
+    assert generate(project) == 0
+    (project / ".mlbom" / "lock").unlink()
+    (project / ".mlbom" / ".mlbom-out.mlbom-new").symlink_to(victim.parent)
+    assert generate(project) == 0
+    assert victim.read_text() == PRECIOUS
+
+
 def test_an_output_that_is_a_link_is_refused(project: Path, victim: Path) -> None:
     write(victim.parent, {"evidence.json": '{"gaps":[],"schema":"urn:mlbom:evidence:1"}\n'})
     (project / "mlbom-out").symlink_to(victim.parent)

@@ -145,6 +145,18 @@ def test_the_first_use_makes_a_key_and_verify_uses_it(
     assert "trusting your own key" in capsys.readouterr().err
 
 
+def test_an_output_outside_the_project_is_the_callers_choice(
+    tmp_path: Path, key: KeyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training_project(tmp_path / "p")
+    monkeypatch.chdir(tmp_path / "p")
+    assert run(["generate", "--key", str(key.private), "-o", "../beside"]) == 0
+    release = ["verify", "../beside", "--key", str(key.public), "--root", "."]
+    assert run(release) == 0
+    monkeypatch.setenv("MLBOM_OUTPUT", "../by-variable")
+    assert run(["generate", "--no-sign"]) == 0
+
+
 def test_an_error_leaves_the_previous_output_untouched(tmp_path: Path, key: KeyPaths) -> None:
     training_project(tmp_path)
     assert generate(tmp_path, key) == 0
