@@ -26,8 +26,6 @@ _INLINE_FILES, _INLINE_BYTES = 2000, 64 * 1024 * 1024
 _SMALL = 64 * 1024
 _BATCH_FILES, _BATCH_BYTES = 1000, 64 * 1024 * 1024
 
-ALGORITHMS = ("sha256", "sha512", "blake3")
-
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
@@ -63,7 +61,7 @@ class Hashing:
 
     Args:
         root: directory that the paths are relative to; a path may lead out of it (a hub cache).
-        algorithms: names out of `ALGORITHMS`; SHA-256 is always among the results, first.
+        algorithms: names out of sha256, sha512, blake3; SHA-256 is always among the results, first.
         cache: remembers digests between runs.
     """
 

@@ -34,7 +34,6 @@ from mlbom.render.cyclonedx_software import (
 )
 from mlbom.render.document import Document
 
-SPEC_VERSIONS = ("1.7", "1.6")
 TOOL_REF = "tool:mlbom"
 SYSTEM_REF = "system:"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:mlbom:bom")
