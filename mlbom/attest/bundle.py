@@ -6,7 +6,9 @@ verdict can say what they are; the hint and the certificates inside a bundle are
 grounds for trust.
 """
 
+import base64
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,23 +35,32 @@ class Bundle:
         envelope: the signed payload.
         hint: which public key signed, by its own account; empty when there are certificates.
         certificates: DER certificates, leaf first, when it was signed with one.
+        timestamps: DER RFC 3161 tokens (TimeStampResp) over the raw signature.
+        log_entries: entries of transparency logs, unparsed.
     """
 
     envelope: Envelope
     hint: str = ""
     certificates: tuple[bytes, ...] = ()
+    timestamps: tuple[bytes, ...] = ()
+    log_entries: tuple[Mapping[str, Any], ...] = ()
 
 
-def bundle_bytes(envelope: Envelope, hint: str) -> bytes:
+def bundle_bytes(envelope: Envelope, hint: str, timestamps: Sequence[bytes] = ()) -> bytes:
     """Return the bytes of a bundle signed with a plain key.
 
     Args:
         envelope: the signed payload.
         hint: `PublicKey.hint` of the signer.
+        timestamps: DER RFC 3161 tokens over the raw signature.
     """
+    material: dict[str, Any] = {"publicKey": {"hint": hint}, "tlogEntries": []}
+    if timestamps:
+        tokens = [{"signedTimestamp": base64.b64encode(t).decode("ascii")} for t in timestamps]
+        material["timestampVerificationData"] = {"rfc3161Timestamps": tokens}
     document = {
         "mediaType": BUNDLE_MEDIA_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
+        "verificationMaterial": material,
         "dsseEnvelope": envelope_document(envelope),
     }
     return canonical_json(document)
@@ -85,8 +96,20 @@ def parse_bundle(document: object) -> Bundle:
     if told["mediaType"] != BUNDLE_MEDIA_TYPE:
         message = f"the bundle's media type is {str(told['mediaType'])[:80]!r}"
         raise MalformedError(message)
-    hint, certificates = _parse_material(told["verificationMaterial"])
-    return Bundle(parse_envelope(told["dsseEnvelope"]), hint, certificates)
+    material = told["verificationMaterial"]
+    hint, certificates = _parse_material(material)
+    return Bundle(
+        parse_envelope(told["dsseEnvelope"]),
+        hint,
+        certificates,
+        _parse_timestamps(material.get("timestampVerificationData")),
+        _parse_log_entries(material.get("tlogEntries"), required=_needs_log(material)),
+    )
+
+
+def _needs_log(material: Mapping[str, Any]) -> bool:
+    """Return whether the certificate is of the short-lived kind, worth nothing without a log."""
+    return "certificate" in material
 
 
 def _parse_material(document: object) -> tuple[str, tuple[bytes, ...]]:
@@ -98,24 +121,39 @@ def _parse_material(document: object) -> tuple[str, tuple[bytes, ...]]:
         message = "the verification material is not exactly one of key, certificate and chain"
         raise MalformedError(message)
     told = json_object(document, "verification material", kind | (stated & optional))
-    entries = told.get("tlogEntries", [])
-    if not isinstance(entries, list) or not isinstance(
-        told.get("timestampVerificationData", {}), dict
-    ):
-        message = "the log entries are no list, or the timestamps no object"
-        raise MalformedError(message)
     if "publicKey" in kind:
         return _parse_hint(told["publicKey"]), ()
     if "certificate" in kind:
-        if not entries:
-            message = "a bundle with a certificate needs an entry of a transparency log"
-            raise MalformedError(message)
         return "", (_parse_certificate(told["certificate"]),)
     chain = json_object(told["x509CertificateChain"], "certificate chain", {"certificates"})
     if not isinstance(chain["certificates"], list) or not chain["certificates"]:
         message = "the certificate chain is empty"
         raise MalformedError(message)
     return "", tuple(_parse_certificate(item) for item in chain["certificates"])
+
+
+def _parse_timestamps(document: object) -> tuple[bytes, ...]:
+    if document is None:
+        return ()
+    stated = set(document) if isinstance(document, dict) else set()
+    told = json_object(document, "timestamps", stated & {"rfc3161Timestamps"})
+    tokens = told.get("rfc3161Timestamps", [])
+    if not isinstance(tokens, list):
+        message = "the timestamps are no list"
+        raise MalformedError(message)
+    inner = [json_object(token, "timestamp", {"signedTimestamp"}) for token in tokens]
+    return tuple(decode_base64(token["signedTimestamp"], "timestamp") for token in inner)
+
+
+def _parse_log_entries(document: object, *, required: bool) -> tuple[Mapping[str, Any], ...]:
+    entries = [] if document is None else document
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        message = "the log entries are no list of objects"
+        raise MalformedError(message)
+    if required and not entries:
+        message = "a bundle with a certificate needs an entry of a transparency log"
+        raise MalformedError(message)
+    return tuple(entries)
 
 
 def _parse_hint(document: object) -> str:

@@ -12,6 +12,12 @@ BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 OMS_PREDICATE = "https://model_signing/signature/v1.0"
 CYCLONEDX_PREDICATE = "https://cyclonedx.org/bom"
 RELEASE_PREDICATE = "https://in-toto.io/attestation/release/v0.1"
+# slsa.dev/spec/v1.1/{provenance,verification_summary}; in-toto/attestation
+# spec/predicates/{test-result,svr}.md.
+PROVENANCE_PREDICATE = "https://slsa.dev/provenance/v1"
+VSA_PREDICATE = "https://slsa.dev/verification_summary/v1"
+TEST_RESULT_PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+SVR_PREDICATE = "https://in-toto.io/attestation/svr/v0.2"
 
 # Every type that is ours alone hangs on this one prefix.
 OWN_TYPES = "urn:mlbom:"

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from mlbom.attest.publickey import MAX_BYTES, PublicKey, parse_public_key
 from mlbom.errors import NoTrustedKeyError, PathNotFoundError, PublicKeyError, UsageError
-
-# chain.md section 3.
-ROLES = ("data", "train", "eval", "bom", "release", "rebuild", "review", "verifier")
+from mlbom.verify.policy import ROLES
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def test_certificates_are_read_and_no_hint_is_made_up() -> None:
         "tlogEntries": [{}],
         "timestampVerificationData": {},
     }
-    assert parse_bundle(document) == Bundle(ENVELOPE, "", (b"a",))
+    assert parse_bundle(document) == Bundle(ENVELOPE, "", (b"a",), (), ({},))
     document["verificationMaterial"]["tlogEntries"] = []
     with pytest.raises(MalformedError, match="transparency log"):
         parse_bundle(document)
