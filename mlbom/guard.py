@@ -1,12 +1,13 @@
 """The one gate through which text reaches an output: secrets, URLs, paths, control characters.
 
-Two duties. `clean_text` and `clean_url` rewrite descriptive text when an observation is made.
+Two duties. `clean_text` and `clean_url` rewrite descriptive text when an observation is made;
+`clean_command` and `clean_variables` do the same for a command line and its environment.
 `find_secrets` looks at finished bytes once more before they are signed; what it finds there is in a
 place that may not be rewritten (a path, a purl, a digest), so the caller refuses to publish.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes, urlsplit, urlunsplit
 
@@ -76,6 +77,18 @@ _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s<>\"'`]+")
 _SCP_LIKE = re.compile(
     r"(?:[\w.-]+@([\w.-]+)|([\w.-]+\.[\w-]+|localhost)):(?!//|\d+(?:/|$))([^\s]+)"
 )
+# Variables that change what a training computes; all others are nobody's business.
+_TELLING_VARIABLE = re.compile(
+    r"(?:PYTHON(?:HASHSEED|OPTIMIZE|DONTWRITEBYTECODE|UTF8)|SOURCE_DATE_EPOCH|TZ|LANG|LC_\w+"
+    r"|(?:WORLD_SIZE|RANK|LOCAL_RANK|LOCAL_WORLD_SIZE|GROUP_RANK)"
+    r"|(?:CUDA|CUBLAS|CUDNN|NVIDIA|NCCL|NVTE|ROCM|HIP|HSA|MIOPEN|RCCL|OMP|KMP|GOMP|MKL|OPENBLAS|BLIS"
+    r"|VECLIB|NUMEXPR|TORCH|TORCHINDUCTOR|TORCHDYNAMO|PYTORCH|TRITON|XLA|JAX|TF|KERAS|ACCELERATE"
+    r"|DEEPSPEED|FLASH_ATTENTION|TOKENIZERS|TRANSFORMERS|HF|BITSANDBYTES|MAMBA|CAUSAL_CONV1D)_\w+)"
+)
+_SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
+_SECRET_OPTION = re.compile(
+    r"--?[\w-]*(?:token|password|passphrase|api-?key|secret)", re.IGNORECASE
+)
 _HOME = re.compile(
     r"(?<![\w:/.])(?:/home/[^/\s:\"'<>]+|/Users/[^/\s:\"'<>]+|/root"
     r"|[A-Za-z]:\\Users\\[^\\\s:\"'<>]+)(?=[/\\\s:\"',;)]|$)"
@@ -124,6 +137,32 @@ def clean_url(url: str) -> str:
     if ":" in host:
         host = f"[{host}]"
     return urlunsplit((parts.scheme, host + port, parts.path, "", ""))
+
+
+def clean_command(argv: Sequence[str]) -> tuple[str, ...]:
+    """Return a command line fit for publication: the value of an option named for a secret goes."""
+    cleaned: list[str] = []
+    hides_next = False
+    for argument in argv:
+        option, equals, _ = argument.partition("=")
+        is_secret = bool(_SECRET_OPTION.fullmatch(option))
+        if hides_next:
+            cleaned.append("<redacted:argument>")
+        elif is_secret and equals:
+            cleaned.append(f"{option}=<redacted:argument>")
+        else:
+            cleaned.append(clean_text(argument))
+        hides_next = is_secret and not equals
+    return tuple(cleaned)
+
+
+def clean_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that change a computation, and no other, redacted."""
+    return {
+        name: clean_text(value)
+        for name, value in sorted(environment.items())
+        if _TELLING_VARIABLE.fullmatch(name) and not _SECRET_NAME.search(name)
+    }
 
 
 def find_secrets(data: bytes) -> Iterator[SecretHit]:

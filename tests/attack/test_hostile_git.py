@@ -49,6 +49,8 @@ class HostileRepository:
         for name in ("train.py", "notes.txt", "README.md", "main.c"):
             write_files(self.top, {name: FILES[name] + b"changed\n"})
         shutil.rmtree(self.top / "gone")
+        # Same size, another time: git has to run the clean filter to know whether it changed.
+        os.utime(self.top / "lost.py", (1, 1))
         # Blobs that git would fetch from the remote that the configuration promises.
         for name in ("lost.py", "gone/f.py", "train.py"):
             loose_object(self.top, run_git(self.top, "rev-parse", f"HEAD:{name}")).unlink()

@@ -7,7 +7,7 @@ import pytest
 from mlbom.errors import NoTrustedKeyError, PathNotFoundError, PublicKeyError, UsageError
 from mlbom.sign.newkey import KeyPaths, make_key
 from mlbom.status import ExitStatus
-from mlbom.verify.trust import ROLES, TrustedKeys, read_trusted_keys
+from mlbom.verify.trust import TrustedKeys, read_trusted_keys
 
 
 @pytest.fixture
