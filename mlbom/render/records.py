@@ -1,0 +1,273 @@
+"""A recorded step as a statement: the values of a recording and their digests, in; a claim, out.
+
+Pure. What is published of a step is decided here (chain.md section 5): a file that git tracks, or
+that an earlier recorded step wrote, is named; any other appears by its digest alone.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlbom import guard
+from mlbom.attest.resource import Resource
+from mlbom.attest.run_claim import (
+    ENVIRONMENT_NAME,
+    INPUTS_MANIFEST,
+    MANIFEST_TYPE,
+    MOST_FILES,
+    OUTPUTS_MANIFEST,
+    RunClaim,
+    StepKind,
+)
+from mlbom.attest.statement import Subject, unsafe_name
+from mlbom.digest.manifest import dir_hash, manifest_bytes
+from mlbom.evidence.nodes import HUB_DATASET_URL
+from mlbom.record.recording import Recording, RemoteInput
+
+# A manifest larger than this is stated by its digest alone.
+_MOST_CONTENT = 16 * 1024 * 1024
+# In the place of a name that may not be published, or that no statement can hold.
+_NAMELESS = "sha256/"
+_LOG_NAMES = ("stdout.log", "stderr.log")
+_ABSOLUTE = re.compile(r"(?<![\w.~:/])/[^\s'\":]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFacts:
+    """A recorded step with everything measured about it.
+
+    Args:
+        name: of the step.
+        kind: what it is for.
+        invocation: id of the run.
+        tool_version: of mlbom.
+        recording: what the launcher saw.
+        digests: SHA-256 by absolute path, of every file read or written that could be hashed.
+        names: published name by absolute path; a file that is missing here is nameless.
+        weights: absolute paths of what was read and holds weights.
+        source: the commit that the step's code is from, or None.
+        packages: the distributions of its environment, by purl.
+        environment: evidence of its environment as canonical JSON, or empty.
+        metrics: numbers that it reported: name, value, step, source.
+        unseen: what could not be told beyond what the recording says, each one sentence.
+    """
+
+    name: str
+    kind: StepKind
+    invocation: str
+    tool_version: str
+    recording: Recording
+    digests: Mapping[str, str]
+    names: Mapping[str, str]
+    weights: frozenset[str] = frozenset()
+    source: Resource | None = None
+    packages: tuple[Resource, ...] = ()
+    environment: bytes = b""
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    unseen: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the files read whose bytes are still the ones that were read."""
+        gone = set(self.recording.overwritten)
+        return tuple(p for p in self.recording.reads if p in self.digests and p not in gone)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the files written that could be hashed."""
+        return tuple(path for path in self.recording.writes if path in self.digests)
+
+    def label(self, path: str) -> str:
+        """Return how a statement calls a file: by its name, or by its digest."""
+        name = self.names.get(path, "")
+        return name if name and not unsafe_name(name) else _NAMELESS + self.digests[path]
+
+
+def step_claim(facts: StepFacts) -> RunClaim:
+    """Return what the record of a step claims; every text has passed the guard."""
+    recording = facts.recording
+    plan = recording.plan
+    return RunClaim(
+        name=facts.name,
+        kind=facts.kind,
+        command=_command(recording),
+        folder=Path(os.path.relpath(plan.cwd, plan.project_root)).as_posix(),
+        invocation=facts.invocation,
+        started=int(recording.started),
+        finished=int(recording.finished),
+        exit_code=recording.exit_code,
+        signal=recording.signal,
+        tool_version=facts.tool_version,
+        materials=tuple(_materials(facts)),
+        byproducts=tuple(_byproducts(facts)),
+        parameters=_parameters(recording),
+        usage=_usage(recording),
+        observers=recording.observers,
+        unseen=tuple(_sentence(text) for text in (*recording.unseen, *facts.unseen)),
+        metrics=facts.metrics,
+    )
+
+
+def step_subjects(facts: StepFacts) -> tuple[Subject, ...]:
+    """Return what the statement is about: the files written, or the weights that were evaluated.
+
+    A step that left nothing is stated of its logs, so that a crash leaves a record too.
+    """
+    is_evaluation = facts.kind is StepKind.EVAL
+    paths = [p for p in facts.inputs if p in facts.weights] if is_evaluation else facts.outputs
+    if len(paths) > MOST_FILES:
+        return (Subject(OUTPUTS_MANIFEST, dir_hash(_manifest(facts, paths))),)
+    named = {facts.label(path): facts.digests[path] for path in paths}
+    if not named:
+        named = {f"logs/{r.name}": r.sha256 for r in _logs(facts)}
+    return tuple(Subject(name, digest) for name, digest in sorted(named.items()))
+
+
+def private_inputs(facts: StepFacts) -> bytes:
+    """Return `sha256sum` lines of every file read, under its real name; never published."""
+    root = facts.recording.plan.project_root
+    return manifest_bytes((_private_name(root, p), facts.digests[p]) for p in facts.inputs)
+
+
+def classic_artifacts(facts: StepFacts) -> tuple[dict[str, str], dict[str, str]]:
+    """Return materials and products of the step's classic link: SHA-256 by name."""
+    materials = {facts.label(path): facts.digests[path] for path in facts.inputs}
+    return materials, {facts.label(path): facts.digests[path] for path in facts.outputs}
+
+
+def _materials(facts: StepFacts) -> Iterator[Resource]:
+    if facts.source:
+        yield facts.source
+    named = [path for path in facts.inputs if not facts.label(path).startswith(_NAMELESS)]
+    nameless = [path for path in facts.inputs if facts.label(path).startswith(_NAMELESS)]
+    modules = set(facts.recording.modules)
+    if len(named) > MOST_FILES:
+        yield _manifest_resource(facts, INPUTS_MANIFEST, named)
+    else:
+        for path in named:
+            notes = {"mlbom_role": "code"} if path in modules else {}
+            yield _file(facts, path, facts.label(path), notes)
+    if len(nameless) > MOST_FILES:
+        manifest = private_inputs(facts)
+        digest = {"sha256": dir_hash(manifest)}
+        yield Resource(
+            name=f"private {INPUTS_MANIFEST}",
+            digests=digest,
+            annotations={"mlbom_files": len(nameless)},
+        )
+    else:
+        for path in sorted(nameless, key=facts.digests.__getitem__):
+            yield _file(facts, path, "", {})
+    for remote in facts.recording.remote:
+        yield _remote(remote)
+    yield from facts.packages
+
+
+def _file(facts: StepFacts, path: str, name: str, notes: Mapping[str, Any]) -> Resource:
+    return Resource(name=name, digests={"sha256": facts.digests[path]}, annotations=notes)
+
+
+def _remote(remote: RemoteInput) -> Resource:
+    """Return what came from a hub, at the revision that it was resolved to."""
+    name = guard.clean_text(remote.name)
+    at = f"@{remote.revision}" if remote.revision else ""
+    if remote.kind == "dataset":
+        tree = f"/tree/{remote.revision}" if remote.revision else ""
+        uri = f"{HUB_DATASET_URL}{name}{tree}"
+    else:
+        uri = f"pkg:huggingface/{name}{at}"
+    notes = {"mlbom_kind": remote.kind, "mlbom_requested": guard.clean_text(remote.requested)}
+    commit = {"gitCommit": remote.revision} if remote.revision else {}
+    return Resource(uri=uri, digests=commit, annotations={k: v for k, v in notes.items() if v})
+
+
+def _byproducts(facts: StepFacts) -> Iterator[Resource]:
+    yield from _logs(facts)
+    if facts.environment:
+        yield Resource(
+            name=ENVIRONMENT_NAME,
+            digests={"sha256": dir_hash(facts.environment)},
+            media_type="application/json",
+            content=facts.environment,
+        )
+    weights = [path for path in facts.inputs if path in facts.weights]
+    if facts.kind is StepKind.EVAL:
+        if len(weights) > MOST_FILES:
+            yield _manifest_resource(facts, OUTPUTS_MANIFEST, weights)
+        for path in facts.outputs[:MOST_FILES]:
+            yield _file(facts, path, facts.label(path), {})
+    elif len(facts.outputs) > MOST_FILES:
+        yield _manifest_resource(facts, OUTPUTS_MANIFEST, facts.outputs)
+
+
+def _logs(facts: StepFacts) -> list[Resource]:
+    logs = zip(_LOG_NAMES, (facts.recording.stdout, facts.recording.stderr), strict=True)
+    found = [(name, facts.digests.get(str(path), "")) for name, path in logs if path]
+    return [Resource(name=name, digests={"sha256": digest}) for name, digest in found if digest]
+
+
+def _manifest_resource(facts: StepFacts, name: str, paths: Iterable[str]) -> Resource:
+    manifest = _manifest(facts, paths)
+    return Resource(
+        name=name,
+        digests={"sha256": dir_hash(manifest)},
+        media_type=MANIFEST_TYPE,
+        content=manifest if len(manifest) <= _MOST_CONTENT else None,
+    )
+
+
+def _manifest(facts: StepFacts, paths: Iterable[str]) -> bytes:
+    labelled = {facts.label(path): facts.digests[path] for path in paths}
+    return manifest_bytes(labelled.items())
+
+
+def _private_name(root: Path, path: str) -> str:
+    inside = os.path.relpath(path, root)
+    name = path.lstrip("/") if inside.startswith("..") else inside
+    return Path(name).as_posix()
+
+
+def _command(recording: Recording) -> tuple[str, ...]:
+    """Return the command line without secrets, and with paths that tell nothing of this host."""
+    root = str(recording.plan.project_root)
+    inside = [arg.replace(root + os.sep, "").replace(root, ".") for arg in recording.plan.argv]
+    return tuple(_ABSOLUTE.sub(_last_part, arg) for arg in guard.clean_command(inside))
+
+
+def _last_part(match: "re.Match[str]") -> str:
+    return match.group().rstrip("/").rsplit("/", 1)[-1] or "/"
+
+
+def _sentence(text: str) -> str:
+    return _ABSOLUTE.sub(_last_part, guard.clean_text(text))
+
+
+def _parameters(recording: Recording) -> dict[str, Any]:
+    told = {
+        "environmentVariables": {
+            name: _sentence(value)
+            for name, value in guard.clean_variables(recording.environment).items()
+        },
+        "seeds": dict(sorted(recording.seeds.items())),
+        "determinism": dict(sorted(recording.flags.items())),
+        "libraries": dict(sorted(recording.loaded.items())),
+        "accelerators": dict(sorted(recording.devices.items())),
+        "processes": len(recording.processes),
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _usage(recording: Recording) -> dict[str, Any]:
+    used = recording.usage
+    told: dict[str, Any] = {
+        "wallSeconds": round(used.wall_s, 3),
+        "cpuUserSeconds": used.cpu_user_s,
+        "cpuSystemSeconds": used.cpu_system_s,
+        "maxRssBytes": used.max_rss_nbytes,
+        "energyJoules": {name: round(joule, 3) for name, joule in sorted(used.energy_j.items())},
+        "gpuMaxBytes": dict(sorted(used.gpu_max_nbytes.items())),
+    }
+    return {name: value for name, value in told.items() if value not in (None, {})}
