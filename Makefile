@@ -7,6 +7,9 @@ DEMO_VENV := .venv-demo
 # The demo's key lies outside the repository, as every private key must.
 DEMO_KEYS := $(or $(TMPDIR),/tmp)/mlbom-demo-$(shell id -u)
 ORACLE_VENV := .venv-oracle
+ORACLE_NODE := .oracle-node
+ORACLE_NPM := @sigstore/verify@3.1.1 @sigstore/bundle@4.0.0 @sigstore/mock@0.13.0
+ORACLE_TOOLS := openssl sha256sum node softhsm2-util strace
 BENCH_VENV := .venv-bench
 export OMP_NUM_THREADS ?= 1
 
@@ -35,10 +38,11 @@ check: $(DEV) ## style, types, import floors, dependencies, workflow security
 
 test-oracle: $(DEV) ## outside verifiers judge our output; fails when one is missing
 	$(PYTHON) -m venv $(ORACLE_VENV)
-	$(ORACLE_VENV)/bin/python -m pip install --quiet model-signing==1.1.1 pyOpenSSL
-	command -v openssl >/dev/null
-	command -v sha256sum >/dev/null
-	MLBOM_ORACLE_VENV=$(ORACLE_VENV) MLBOM_ORACLES_REQUIRED=1 $(BIN)/python -m pytest -m oracle
+	$(ORACLE_VENV)/bin/python -m pip install --quiet model-signing==1.1.1 pyOpenSSL in-toto-attestation==0.9.3
+	npm install --silent --no-audit --no-fund --prefix $(ORACLE_NODE) $(ORACLE_NPM)
+	for tool in $(ORACLE_TOOLS); do command -v $$tool >/dev/null || { echo "missing: $$tool"; exit 1; }; done
+	MLBOM_ORACLE_VENV=$(ORACLE_VENV) MLBOM_ORACLE_NODE=$(ORACLE_NODE) MLBOM_ORACLES_REQUIRED=1 \
+		$(BIN)/python -m pytest -m oracle
 
 bench: $(DEV) ## speed as ratios to peers, both sides in one run
 	$(PYTHON) -m venv $(BENCH_VENV)
@@ -53,7 +57,7 @@ goldens: $(DEV) ## make the golden files again; read the difference before you c
 	$(BIN)/python -m pytest tests/golden --remake-goldens
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) $(ORACLE_VENV) $(BENCH_VENV) $(DEMO_KEYS) examples/char-lm/mlbom-out
+	rm -rf $(VENV) $(DEMO_VENV) $(ORACLE_VENV) $(ORACLE_NODE) $(BENCH_VENV) $(DEMO_KEYS) examples/char-lm/mlbom-out
 
 $(DEV): pyproject.toml .ci/requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
