@@ -5,6 +5,7 @@ import difflib
 import inspect
 from collections.abc import Iterator
 
+from mlbom import errors
 from mlbom.cli.main import Parser
 from mlbom.errors import MlbomError, UsageError
 from mlbom.status import ExitStatus
@@ -53,5 +54,5 @@ def all_errors(root: type[MlbomError] = MlbomError) -> Iterator[type[MlbomError]
     """Yield every error class of `mlbom.errors`, parents before children."""
     yield root
     for child in root.__subclasses__():
-        if child.__module__ == MlbomError.__module__:
+        if child.__module__.startswith(f"{errors.__name__}."):
             yield from all_errors(child)
