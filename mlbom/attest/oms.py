@@ -14,6 +14,8 @@ from mlbom.attest.types import OMS_PREDICATE
 from mlbom.errors import FileNameError, MalformedError
 from mlbom.evidence.digest import Digest
 
+# What the reference tool calls the only file of a model that is one file.
+WHOLE_FILE = "."
 _METHOD = {"method": "files", "hash_type": "sha256", "allow_symlinks": False}
 
 
@@ -23,7 +25,8 @@ class SignedFiles:
 
     Args:
         name: the model's name, which binds nothing.
-        files: SHA-256 by path relative to the model root, in the order found.
+        files: SHA-256 by path relative to the model root, in the order found; `WHOLE_FILE` when
+            the model is one file.
         ignored: root-relative prefixes that the signer left out, by its own account.
     """
 
@@ -37,7 +40,8 @@ def oms_statement(name: str, files: Mapping[str, str], ignored: Iterable[str]) -
 
     Args:
         name: the model's name.
-        files: SHA-256 hex by POSIX path relative to the model root; at least one.
+        files: SHA-256 hex by POSIX path relative to the model root; at least one; or
+            `WHOLE_FILE` alone.
         ignored: root-relative prefixes left out.
 
     Raises:
@@ -46,7 +50,7 @@ def oms_statement(name: str, files: Mapping[str, str], ignored: Iterable[str]) -
     """
     resources = []
     for path in sorted(files):
-        _check_resource(path, files[path])
+        _check_resource(path, files[path], is_only=len(files) == 1)
         resources.append({"name": path, "algorithm": "sha256", "digest": files[path]})
     if not resources:
         message = "an OMS statement needs at least one file"
@@ -113,13 +117,14 @@ def _parse_resources(document: object) -> dict[str, str]:
         if name in files:
             message = f"the OMS statement lists {name[:200]!r} twice"
             raise MalformedError(message)
-        _check_resource(name, digest)
+        _check_resource(name, digest, is_only=len(document) == 1)
         files[name] = digest
     return files
 
 
-def _check_resource(name: str, digest: str) -> None:
-    if reason := unsafe_name(name):
+def _check_resource(name: str, digest: str, *, is_only: bool) -> None:
+    is_whole = is_only and name == WHOLE_FILE
+    if not is_whole and (reason := unsafe_name(name)):
         message = f"the file name {name[:200]!r} {reason}"
         raise FileNameError(message)
     try:

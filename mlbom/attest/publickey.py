@@ -8,7 +8,7 @@ key however their files are spelled.
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlbom.errors import PublicKeyError
 
@@ -21,13 +21,23 @@ MAX_BYTES = 64 * 1024
 RSA_BITS = range(2048, 16384 + 1)
 
 
+# TAP 21: what a key that signs by way of securesystemslib covers in place of the message itself.
+_TAP21 = b"tuf\x01"
+
+
 class KeyType(StrEnum):
-    """The kinds of key that sign: curve and hash, or RSA with PSS and SHA-256."""
+    """The kinds of key that sign: curve and hash, RSA with PSS and SHA-256, or FIPS 204."""
 
     P256 = "ecdsa-p256"
     P384 = "ecdsa-p384"
     ED25519 = "ed25519"
     RSA = "rsa-pss-sha256"
+    ML_DSA_44 = "ml-dsa-44"
+    ML_DSA_65 = "ml-dsa-65"
+    ML_DSA_87 = "ml-dsa-87"
+
+
+ML_DSA = frozenset({KeyType.ML_DSA_44, KeyType.ML_DSA_65, KeyType.ML_DSA_87})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +60,15 @@ class PublicKey:
         """Return whether a raw signature over a message was made with the private half.
 
         P-256 is used with SHA-256 and P-384 with SHA-384, signatures in DER; Ed25519 as in
-        RFC 8032; RSA with PSS, MGF1 and SHA-256 (RFC 8017), any salt length.
+        RFC 8032; RSA with PSS, MGF1 and SHA-256 (RFC 8017), any salt length; ML-DSA as in FIPS 204
+        with an empty context, over the message or over its TAP 21 form.
         """
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+        if self.key_type in ML_DSA:
+            return self._verify_ml_dsa(signature, message)
         key = load_pem_public_key(self.pem)
         try:
             if isinstance(key, ec.EllipticCurvePublicKey):
@@ -70,6 +83,23 @@ class PublicKey:
         except InvalidSignature:
             return False
         return True
+
+    def _verify_ml_dsa(self, signature: bytes, message: bytes) -> bool:
+        """Return whether an ML-DSA signature covers a message, in either of the two known ways.
+
+        The two cannot be confused: what is signed here begins with `DSSEv1`, TAP 21 with `tuf`.
+        """
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        key: Any = load_pem_public_key(self.pem)
+        for covered in (message, _TAP21 + hashlib.sha512(message).digest()):
+            try:
+                key.verify(signature, covered)
+            except InvalidSignature:
+                continue
+            return True
+        return False
 
 
 def parse_public_key(data: bytes, what: str) -> PublicKey:
@@ -119,6 +149,14 @@ def public_key_value(key: "PublicKeyTypes", what: str) -> PublicKey:
     )
 
 
+# By name: a cryptography before version 48 does not have these classes.
+_ML_DSA_CLASSES = {
+    "MLDSA44PublicKey": KeyType.ML_DSA_44,
+    "MLDSA65PublicKey": KeyType.ML_DSA_65,
+    "MLDSA87PublicKey": KeyType.ML_DSA_87,
+}
+
+
 def _key_type(key: "PublicKeyTypes", what: str) -> KeyType:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -135,6 +173,8 @@ def _key_type(key: "PublicKeyTypes", what: str) -> KeyType:
             return KeyType.RSA
         message = f"{what} is RSA of {key.key_size} bits, not of 2048 to 16384"
         raise PublicKeyError(message)
+    if key_type := _ML_DSA_CLASSES.get(type(key).__name__):
+        return key_type
     message = f"{what} is a {type(key).__name__}, which mlbom does not verify with"
     raise PublicKeyError(message)
 

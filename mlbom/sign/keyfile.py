@@ -4,10 +4,10 @@ import os
 import stat
 from collections.abc import Iterable, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from mlbom.attest.dsse import Envelope, pae
-from mlbom.attest.publickey import KeyType, PublicKey, curve_hash, public_key_value
+from mlbom.attest.publickey import ML_DSA, KeyType, PublicKey, curve_hash, public_key_value
 from mlbom.errors import (
     PathNotFoundError,
     PublicKeyError,
@@ -29,7 +29,7 @@ class KeyFileSigner:
     """Signs with a private key that was read from a file.
 
     ECDSA is deterministic (RFC 6979), so the same key and statement give the same bundle; Ed25519
-    always is, and RSA-PSS never (its salt is random).
+    always is, RSA-PSS and ML-DSA never (they take random bytes in).
     """
 
     scheme: ClassVar[str] = "file"
@@ -82,6 +82,9 @@ class KeyFileSigner:
             return key.sign(message, _deterministic_ecdsa(self._public.key_type))
         if isinstance(key, ed25519.Ed25519PrivateKey):
             return key.sign(message)
+        if self._public.key_type in ML_DSA:
+            # FIPS 204 with an empty context, over the message itself.
+            return bytes(cast("Any", key).sign(message))
         if isinstance(key, rsa.RSAPrivateKey):
             sha256 = hashes.SHA256()
             pss = padding.PSS(padding.MGF1(sha256), padding.PSS.DIGEST_LENGTH)

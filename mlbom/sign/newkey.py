@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlbom.attest.publickey import KeyType, PublicKey, public_key_value
-from mlbom.errors import KeyExistsError, SigningError
+from mlbom.errors import KeyExistsError, SigningError, UsageError
 from mlbom.sign.keyfile import refuse_inside
 
 if TYPE_CHECKING:
@@ -19,13 +19,20 @@ KEY_NAMES = {
     "p384": KeyType.P384,
     "ed25519": KeyType.ED25519,
     "rsa": KeyType.RSA,
+    "ml-dsa-44": KeyType.ML_DSA_44,
+    "ml-dsa-65": KeyType.ML_DSA_65,
+    "ml-dsa-87": KeyType.ML_DSA_87,
 }
+_CLASSIC_ONLY = ("sigstore-js", "model_signing", "in-toto", "openssl before 3.5")
 # Outside verifiers that cannot check signatures of a key type; P-256 is the one that all can.
 LOST_VERIFIERS: Mapping[KeyType, tuple[str, ...]] = {
     KeyType.P256: (),
     KeyType.P384: ("sigstore-js",),
     KeyType.ED25519: ("model_signing",),
     KeyType.RSA: ("model_signing",),
+    KeyType.ML_DSA_44: _CLASSIC_ONLY,
+    KeyType.ML_DSA_65: _CLASSIC_ONLY,
+    KeyType.ML_DSA_87: _CLASSIC_ONLY,
 }
 _RSA_BITS = 3072
 
@@ -39,7 +46,14 @@ class KeyPaths:
 
     @classmethod
     def of(cls, private: Path) -> "KeyPaths":
-        """Return the paths of a pair: `NAME.pem`, and `NAME.pub` beside it."""
+        """Return the paths of a pair: `NAME.pem`, and `NAME.pub` beside it.
+
+        Raises:
+            UsageError: the path ends in no name.
+        """
+        if private.name in {"", ".."}:
+            message = f"{private} is no name of a key file"
+            raise UsageError(message)
         return cls(private, private.with_suffix(".pub"))
 
 
@@ -137,6 +151,26 @@ def _generate(key_type: KeyType) -> "PrivateKeyTypes":
             return ed25519.Ed25519PrivateKey.generate()
         case KeyType.RSA:
             return rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
+        case KeyType.ML_DSA_44 | KeyType.ML_DSA_65 | KeyType.ML_DSA_87:
+            return _generate_ml_dsa(key_type)
+
+
+def _generate_ml_dsa(key_type: KeyType) -> "PrivateKeyTypes":
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        from cryptography.hazmat.primitives.asymmetric import mldsa
+
+        kinds: dict[KeyType, Any] = {
+            KeyType.ML_DSA_44: mldsa.MLDSA44PrivateKey,
+            KeyType.ML_DSA_65: mldsa.MLDSA65PrivateKey,
+            KeyType.ML_DSA_87: mldsa.MLDSA87PrivateKey,
+        }
+        key: PrivateKeyTypes = kinds[key_type].generate()
+    except (ImportError, UnsupportedAlgorithm) as error:
+        message = f"the installed cryptography library makes no {key_type} keys"
+        raise SigningError(message, hint="pip install 'cryptography>=48'") from error
+    return key
 
 
 def _pkcs8(key: "PrivateKeyTypes", passphrase: str) -> bytes:

@@ -77,3 +77,16 @@ def test_two_subjects_are_no_oms_statement() -> None:
     two = (*statement.subjects, Subject("n", "0" * 64))
     with pytest.raises(MalformedError, match="one model"):
         parse_oms(Statement(two, statement.predicate_type, statement.predicate))
+
+
+def test_a_model_that_is_one_file_is_called_by_a_dot() -> None:
+    """As the reference tool does; no other statement may name the folder itself."""
+    statement = oms_statement("m.gguf", {".": "0" * 64}, ())
+    signed = parse_oms(parse_statement(json.loads(statement.payload())))
+    assert dict(signed.files) == {".": "0" * 64}
+    with pytest.raises(FileNameError, match="dotted"):
+        oms_statement("m", {".": "0" * 64, "a": "0" * 64}, ())
+    two = dict(oms_statement("m", FILES, ()).predicate)
+    two["resources"] = [{**two["resources"][0], "name": "."}, *two["resources"][1:]]
+    with pytest.raises(FileNameError, match="dotted"):
+        parse_oms(Statement(statement.subjects, statement.predicate_type, two))

@@ -92,3 +92,18 @@ def test_what_is_no_single_public_key_is_refused() -> None:
 def test_a_private_key_is_recognised() -> None:
     with pytest.raises(PublicKeyError, match="is a private key"):
         parse_public_key(b"-----BEGIN EC PRIVATE KEY-----\n", "k")
+
+
+def test_ml_dsa_is_verified_as_fips_204_and_as_tap_21_have_it() -> None:
+    """The other way: `tuf`, the version and the SHA-512 in place of the message."""
+    mldsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.mldsa")
+    private = mldsa.MLDSA44PrivateKey.generate()
+    key = parse_public_key(pem_of(private.public_key()), "k")
+    assert key.key_type is KeyType.ML_DSA_44
+    assert key.verify(private.sign(b"m"), b"m")
+    assert key.verify(private.sign(b"tuf\x01" + hashlib.sha512(b"m").digest()), b"m")
+    assert not key.verify(private.sign(b"n"), b"m")
+    assert not key.verify(private.sign(b"tuf\x02" + hashlib.sha512(b"m").digest()), b"m")
+    assert not key.verify(private.sign(hashlib.sha512(b"m").digest()), b"m")
+    assert not key.verify(private.sign(b"m", b"context"), b"m")
+    assert not key.verify(b"", b"m")

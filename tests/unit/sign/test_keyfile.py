@@ -50,7 +50,7 @@ def test_a_signature_verifies_with_the_public_half(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "is_stable"), [("p256", 1), ("p384", 1), ("ed25519", 1), ("rsa", 0)]
+    ("name", "is_stable"), [("p256", 1), ("p384", 1), ("ed25519", 1), ("rsa", 0), ("ml-dsa-44", 0)]
 )
 def test_the_same_key_gives_the_same_signature(name: str, is_stable: int, tmp_path: Path) -> None:
     paths = KeyPaths.of(tmp_path / "k.pem")
