@@ -41,6 +41,8 @@ SETTINGS = (
         ("declared", "full", "auto"),
     ),
     Setting("output", "mlbom-out", "the directory that generate writes"),
+    Setting("runs", (), "records of runs, or folders of them (default: .mlbom/runs)"),
+    Setting("grid-gco2-per-kwh", "", "grams of CO2 equivalent of a kWh where the runs ran"),
     Setting("python", "", "the interpreter or prefix of the environment to inspect"),
     Setting("spec", "1.7", "CycloneDX version of the BOM: 1.7 or 1.6", ("1.7", "1.6")),
     Setting(

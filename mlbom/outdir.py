@@ -136,12 +136,21 @@ def file_name(path: str) -> str:
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write one file so that a reader sees the old content or the new one; follow no link.
+    """Write one file of `.mlbom` as `replace_file` does, and make its folders; follow no link.
 
     Raises:
-        OSError: it could not be written.
+        OSError: it could not be written, or a folder on the way is a link.
     """
     _real_directory(path.parent)
+    replace_file(path, data, mode)
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write one file of an existing folder so that a reader sees the old content or the new one.
+
+    Raises:
+        OSError: it could not be written; the old file is as it was.
+    """
     beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}.mlbom-new")
     try:
         _write(beside, data, mode)

@@ -9,12 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlbom.cli.main import Parser, shown
-from mlbom.cli.signing import choose_signer
+from mlbom.cli.signing import (
+    TIMESTAMP_HELP,
+    add_key_options,
+    authority,
+    choose_signer,
+    configured_key,
+)
 from mlbom.collect.inspect import InspectionPlan
 from mlbom.collect.scope import shortened
 from mlbom.config import ORIGIN_DEFAULT, Settings, find_project_root, load_settings
 from mlbom.errors import ConfigurationError, NoWeightsError, PathNotFoundError, UsageError
-from mlbom.evidence.nodes import CodeSurface, Repository
+from mlbom.evidence.nodes import CodeSurface, Repository, Run
 from mlbom.evidence.observation import GapKind
 from mlbom.outdir import file_name
 from mlbom.pipeline.generate import GenerateRequest, GenerateResult, generate, models_below, preview
@@ -27,7 +33,7 @@ _RELEASE = re.compile(r"[A-Za-z0-9][\w.+!~-]*")
 _SHOWN = 12
 _WIDTH = 160
 _FLAGS = (
-    "model weights data data-depth output python spec key release exclude "
+    "model weights data data-depth output runs python spec key release exclude "
     "publish-names require-clean allow-incomplete"
 ).split()
 
@@ -41,12 +47,7 @@ def build_parser(prog: str) -> Parser:
     )
     add = parser.add_argument
     add("path", nargs="?", default=".", metavar="PATH", help="the project (default: here)")
-    add(
-        "-o",
-        "--output",
-        metavar="DIR",
-        help="output directory; - prints the BOM and writes nothing",
-    )
+    add("-o", "--output", metavar="DIR", help="where to; - prints the BOM and writes nothing")
     add("--model", metavar="NAME", help="which model, when there are several; else its name")
     add("--all", action="store_true", help="every model; several go to DIR-NAME each")
     add("--weights", nargs="+", metavar="P", help="weight files that are the model")
@@ -56,14 +57,16 @@ def build_parser(prog: str) -> Parser:
         choices=("declared", "full"),
         help="read data (default: up to 50 GiB)",
     )
+    add("--runs", nargs="+", metavar="P", help="records of runs (default: .mlbom/runs)")
     add("--python", metavar="EXE", help="interpreter or prefix of the environment to inspect")
     add("--spec", choices=("1.7", "1.6"), help="CycloneDX version (default: 1.7)")
     add("--hashes", metavar="A,B", help="sha256[,sha512,blake3] (default: sha256)")
     add("--release", metavar="VERSION", help="version of this release")
     add("--exclude", nargs="+", metavar="GLOB", help="paths below PATH to leave out")
     signing = parser.add_mutually_exclusive_group()
-    signing.add_argument("--key", metavar="URI", help="sign with this key")
+    add_key_options(signing)
     signing.add_argument("--no-sign", action="store_true", help="sign nothing")
+    add("--timestamp", metavar="URL", help=TIMESTAMP_HELP)
     for name, meaning in (
         ("publish-names", "publish the names of dataset files"),
         ("require-clean", "end with 1 when the repository holds uncommitted changes"),
@@ -88,10 +91,11 @@ def main(options: argparse.Namespace) -> int:
         result = preview(request)
         sys.stdout.buffer.write(result.files["bom.cdx.json"])
         return _status(result, settings)
-    signer = None if options.no_sign else choose_signer(_key(settings, root), root)
+    stamp = authority(options.timestamp)
+    signer = None if options.no_sign else choose_signer(configured_key(settings, root), root)
     statuses = []
     for each in _each_model(request) if options.all else (request,):
-        result = generate(each, signer)
+        result = generate(each, signer, stamp)
         if not options.quiet:
             _print_result(result)
         statuses.append(_status(result, settings))
@@ -119,6 +123,11 @@ def _request(path: Path, root: Path, settings: Settings) -> GenerateRequest:
         hashes=settings.texts("hashes"),
         exclude=settings.texts("exclude"),
         publish_names=settings.flag("publish-names"),
+        runs=tuple(
+            Path(os.path.abspath(settings.base("runs", root) / run))
+            for run in settings.texts("runs")
+        ),
+        grams_per_kwh=_grams_per_kwh(settings.text("grid-gco2-per-kwh")),
     )
     release = settings.text("release")
     if release and not _RELEASE.fullmatch(release):
@@ -132,11 +141,13 @@ def _request(path: Path, root: Path, settings: Settings) -> GenerateRequest:
     )
 
 
-def _key(settings: Settings, root: Path) -> str:
-    """Return the URI of the key; a path in a file is relative to that file."""
-    key = settings.text("key")
-    place = settings.base("key", root) / key
-    return str(place) if key and place.is_file() else key
+def _grams_per_kwh(told: str) -> float | None:
+    if not told:
+        return None
+    if not re.fullmatch(r"[0-9]{1,5}(?:\.[0-9]{1,6})?", told):
+        message = f"grid-gco2-per-kwh takes grams of CO2 for a kWh, not {told!r}"
+        raise ConfigurationError(message, hint='for example grid-gco2-per-kwh = "120"')
+    return float(told)
 
 
 def _output(path: Path, root: Path, settings: Settings) -> Path:
@@ -212,7 +223,7 @@ def _print_result(result: GenerateResult) -> None:
     about = [f"{model.parameters} parameters" if model.parameters is not None else ""]
     about += [model.licence or "", ", ".join(model.formats)]
     lines = [f"{model.name}  {', '.join(part for part in about if part)}"]
-    lines += [f"  {what}" for what in _warnings(result)]
+    lines += [f"  {what}" for what in (*_warnings(result), *_records(result))]
     lines += [f"  {name:<44} {len(data):>10} bytes" for name, data in result.files.items()]
     gaps = sorted(result.graph.gaps, key=lambda gap: gap.kind is not GapKind.UNREADABLE)
     lines.append(f"not known: {len(gaps) or 'nothing that was looked for'}")
@@ -223,6 +234,18 @@ def _print_result(result: GenerateResult) -> None:
         lines.append(f"  and {len(gaps) - _SHOWN} more that are not known: see report.html")
     lines.append(f"written to {result.output}" + ("" if result.bundles else ", not signed"))
     print("\n".join(shown(line) for line in lines), file=sys.stderr)
+
+
+def _records(result: GenerateResult) -> Iterator[str]:
+    """Yield the recorded runs that lead to the model, and the records that do not."""
+    for run in sorted(result.graph.nodes(Run), key=lambda run: (run.started or 0, run.id)):
+        how = "" if run.signed else ", not signed"
+        command = shortened(run.command or "", _WIDTH)
+        yield f"{run.kind} recorded as {run.name} ({run.id}{how}): {command}"
+    for gap in result.graph.gaps:
+        if gap.field == "record" and gap.subject.startswith("run:"):
+            place = f"{gap.origin.path}: " if gap.origin.path else ""
+            yield f"{place}{shortened(gap.reason, _WIDTH)}"
 
 
 def _warnings(result: GenerateResult) -> Iterator[str]:

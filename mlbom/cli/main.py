@@ -14,9 +14,12 @@ from mlbom.status import ExitStatus
 # Command -> (module that builds its parser and runs it, what it does). A module is imported when
 # its command is chosen, so that --help imports the standard library only.
 COMMANDS = {
+    "run": ("mlbom.cli.run", "run one step and record what it read, wrote and ran on"),
     "generate": ("mlbom.cli.generate", "inspect a project; write BOM, card, report, signed"),
     "verify": ("mlbom.cli.verify", "check a release: signatures, digests, chain"),
-    "keys": ("mlbom.cli.keys", "make a signing key, or show one"),
+    "policy": ("mlbom.cli.policy", "check, sign or compile a policy; withdraw a release"),
+    "sign": ("mlbom.cli.sign", "sign every file of a model (OpenSSF Model Signing)"),
+    "keys": ("mlbom.cli.keys", "make a signing key, show one, or replace one"),
     "explain": ("mlbom.cli.explain", "say what an error code or a rule means"),
     "config": ("mlbom.cli.config", "print every setting and where it came from"),
 }

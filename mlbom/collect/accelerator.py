@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlbom.collect.environment.site import ENVIRONMENT, NoSite, find_site
+from mlbom.collect.environment.site import NoSite, find_site
 from mlbom.collect.scope import Scope, Witness
 from mlbom.evidence.nodes import Accelerator, Pair, Runtime
 from mlbom.evidence.observation import Gap, GapKind, Observation
@@ -64,18 +64,28 @@ class AcceleratorCollector:
         Raises:
             UsageError: the interpreter named by the user is none (see `find_site`).
         """
-        witness = Witness(self.name, Method.MEASURED)
-        if isinstance(find_site(scope), NoSite):
+        site = find_site(scope)
+        if isinstance(site, NoSite):
             return  # Nothing of this host is recorded without an environment (determinism).
-        driver = read_driver() if any(os.path.exists(mark) for mark in DRIVER_MARKS) else None
-        if driver is None:
-            yield witness.misses(SUBJECT, "no NVIDIA driver")
-            return
-        for failure in driver.failures:
-            yield witness.misses(SUBJECT, failure, kind=GapKind.UNREADABLE)
-        if driver.version:
-            yield witness.observes(_driver_node(driver))
-        yield from _accelerators(driver, witness)
+        yield from observe_accelerators(site.id)
+
+
+def observe_accelerators(environment: str) -> Iterator[Observation | Gap]:
+    """Yield what the NVIDIA driver of this host tells.
+
+    Args:
+        environment: id of the environment that they belong to.
+    """
+    witness = Witness(AcceleratorCollector.name, Method.MEASURED)
+    driver = read_driver() if any(os.path.exists(mark) for mark in DRIVER_MARKS) else None
+    if driver is None:
+        yield witness.misses(SUBJECT, "no NVIDIA driver")
+        return
+    for failure in driver.failures:
+        yield witness.misses(SUBJECT, failure, kind=GapKind.UNREADABLE)
+    if driver.version:
+        yield witness.observes(_driver_node(driver, environment))
+    yield from _accelerators(driver, environment, witness)
 
 
 def read_driver() -> Driver | None:
@@ -137,18 +147,20 @@ def _ask(nvml: Any) -> Driver:  # noqa: ANN401 - the module pynvml has no types
     return driver
 
 
-def _driver_node(driver: Driver) -> Runtime:
+def _driver_node(driver: Driver, environment: str) -> Runtime:
     return Runtime(
         id="runtime:nvidia-driver",
         name="nvidia-driver",
         version=driver.version,
         kind="driver",
         build=(Pair("cuda", driver.cuda),) if driver.cuda else (),
-        environments=(ENVIRONMENT,),
+        environments=(environment,),
     )
 
 
-def _accelerators(driver: Driver, witness: Witness) -> Iterator[Observation | Gap]:
+def _accelerators(
+    driver: Driver, environment: str, witness: Witness
+) -> Iterator[Observation | Gap]:
     """Yield one node for each product name; devices of one name are counted."""
     if not driver.devices and not driver.failures:
         yield witness.misses(SUBJECT, "the NVIDIA driver is here, but no GPU")
@@ -165,7 +177,7 @@ def _accelerators(driver: Driver, witness: Witness) -> Iterator[Observation | Ga
                 nbytes=nbytes,
                 compute_capability=_common(device.compute_capability for device in alike),
                 driver_version=driver.version,
-                environments=(ENVIRONMENT,),
+                environments=(environment,),
             )
         )
         if nbytes is None:

@@ -8,12 +8,14 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlbom.collect.datasets import DataTree, dataset_manifest, find_datasets, observe_dataset
 from mlbom.collect.files import observe_files
 from mlbom.collect.identity import ReleaseFacts, observe_identity
 from mlbom.collect.models import choose_model, find_models, given_name, named_model
 from mlbom.collect.registry import collect_all
+from mlbom.collect.runs import Hashed, runs_folder, training_not_recorded
 from mlbom.collect.scope import DOCUMENT_LIMIT, ModelTree, Scope, read_below
 from mlbom.digest.hashing import DigestCache, FileDigest, Hashing
 from mlbom.digest.ignore import CACHE_FOLDER, ignore_list
@@ -22,7 +24,11 @@ from mlbom.digest.tree import Entry, EntryKind, walk_files
 from mlbom.errors import FileNameError, PathNotFoundError, UsageError
 from mlbom.evidence.digest import Digest
 from mlbom.evidence.graph import Graph
+from mlbom.evidence.observation import Gap, Observation
 from mlbom.guard import unicode_path
+
+if TYPE_CHECKING:
+    from mlbom.collect.runs.inspection import RecordedRuns
 
 # Folders of tools and environments: never part of a project's own code, data or weights.
 _TOOL_FOLDERS = {
@@ -62,6 +68,8 @@ class InspectionPlan:
         hashes: digest algorithms for every file.
         exclude: patterns of paths below PATH that are left out.
         publish_names: whether names of dataset files may be published.
+        runs: records, or folders of them, absolute; () for `.mlbom/runs` of the project root.
+        grams_per_kwh: CO2 equivalent of the grid in grams, or None.
     """
 
     path: Path
@@ -75,6 +83,8 @@ class InspectionPlan:
     hashes: tuple[str, ...] = ("sha256",)
     exclude: tuple[str, ...] = ()
     publish_names: bool = False
+    runs: tuple[Path, ...] = ()
+    grams_per_kwh: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +98,7 @@ class Inspection:
         manifest: the bytes of model.manifest.
         ignored: the ignore list that the manifest was made with.
         data_manifests: manifest bytes by dataset path.
+        runs: what the records of runs told, or None when there was no record to look at.
     """
 
     scope: Scope
@@ -96,6 +107,7 @@ class Inspection:
     manifest: bytes
     ignored: tuple[str, ...]
     data_manifests: Mapping[str, bytes]
+    runs: "RecordedRuns | None" = None
 
 
 def inspect(
@@ -120,7 +132,8 @@ def inspect(
         told.extend(observe_dataset(scope, tree, digests if tree in reading else None))
     files = {path: d for path, d in in_model.items() if isinstance(d, FileDigest)}
     manifest = manifest_bytes((path, d.sha256) for path, d in files.items())
-    graph = Graph.of(told)
+    data = {t.path: [digests[t.in_path(e)] for e in t.files] for t in reading}
+    graph, runs = _with_runs(scope, plan, told, Hashed(files=files, datasets=data))
     digest = Digest("sha256", dir_hash(manifest))
     graph = graph.merge(Graph.of(observe_identity(scope, graph, facts, digest, ignored)))
     return Inspection(
@@ -130,7 +143,22 @@ def inspect(
         manifest=manifest,
         ignored=ignored,
         data_manifests={tree.path: dataset_manifest(tree, digests) for tree in reading},
+        runs=runs,
     )
+
+
+def _with_runs(
+    scope: Scope, plan: InspectionPlan, told: list[Observation | Gap], hashed: Hashed
+) -> "tuple[Graph, RecordedRuns | None]":
+    """Return the evidence with that of the recorded runs, and what they told."""
+    folder = runs_folder(plan.project_root)
+    if not plan.runs and not folder.is_dir():
+        return Graph.of([*told, training_not_recorded(f"model:{scope.model.root}")]), None
+    from mlbom.collect.runs.inspection import inspect_runs, joined_model
+
+    model = joined_model(scope, told, hashed, plan.grams_per_kwh)
+    runs = inspect_runs(plan.runs, folder, model)
+    return runs.merged(told, named=plan.python is not None), runs
 
 
 def list_models(plan: InspectionPlan) -> tuple[ModelTree, ...]:

@@ -24,4 +24,4 @@ class PackagesCollector:
             return  # The runtime collector says so, once for all three.
         from mlbom.collect.environment.inventory import observe_packages
 
-        yield from observe_packages(scope, site, witness)
+        yield from observe_packages(site, scope.project_root, witness)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlbom.collect.environment.site import ENVIRONMENT, NoSite, find_site
+from mlbom.collect.environment.site import RELEASE, NoSite, environment_id, find_site
 from mlbom.collect.scope import Scope, Witness
 from mlbom.evidence.observation import Gap, Observation
 
@@ -22,7 +22,7 @@ class RuntimeCollector:
         site = find_site(scope)
         if isinstance(site, NoSite):
             reason = f"packages, native libraries and accelerators are not known: {site.reason}"
-            yield witness.misses(ENVIRONMENT, reason, kind=site.kind)
+            yield witness.misses(environment_id(RELEASE), reason, kind=site.kind)
             return
         from mlbom.collect.environment.native import observe_native
 

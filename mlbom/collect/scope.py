@@ -199,20 +199,21 @@ def _guarded(node: Node) -> Node:
         if f.metadata.get("exact"):
             continue
         value = getattr(node, f.name)
-        cleaned = _clean(value)
+        cleaned = clean_value(value)
         if cleaned != value:
             changes[f.name] = cleaned
     return replace(node, **changes) if changes else node
 
 
-def _clean(value: Any) -> Any:  # noqa: ANN401 - a Value, recursively
+def clean_value(value: Any) -> Any:  # noqa: ANN401 - a Value, recursively
+    """Return the value of a descriptive field with every text in it passed through the guard."""
     match value:
         case str():
             return guard.clean_text(value)
         case Pair(name, text):
             return Pair(name, guard.clean_text(text))
         case tuple():
-            return tuple(_clean(item) for item in value)
+            return tuple(clean_value(item) for item in value)
         case _:
             return value
 

@@ -7,49 +7,54 @@ digests, purls, commits) are never rewritten by the guard; all other text is red
 Units: `nbytes` bytes, `*_time` seconds since 1970 UTC, `*_count` and `parameters` plain counts.
 """
 
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
+from dataclasses import dataclass
 
 from mlbom.evidence.digest import Digest
+from mlbom.evidence.run import Metric, Run
+from mlbom.evidence.values import EXACT, Count, Pair, exact
+
+__all__ = [
+    "EXACT",
+    "HUB_DATASET_URL",
+    "NODE_TYPES",
+    "Accelerator",
+    "CodeSurface",
+    "Count",
+    "Dataset",
+    "Document",
+    "Environment",
+    "File",
+    "Item",
+    "Metric",
+    "Model",
+    "Node",
+    "Package",
+    "Pair",
+    "Project",
+    "Release",
+    "Repository",
+    "Run",
+    "Runtime",
+    "Value",
+    "Weights",
+]
 
 HUB_DATASET_URL = "https://huggingface.co/datasets/"
-EXACT = MappingProxyType({"exact": True})
-
-
-def _exact(default: Any = None) -> Any:  # noqa: ANN401 - mirrors dataclasses.field
-    return field(default=default, metadata=EXACT)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Count:
-    """A named count, for histograms: dtype -> elements, shape -> tensors."""
-
-    name: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Pair:
-    """A named text, for facts whose names another project chose: build flags, file metadata."""
-
-    name: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """What this release is and how it was made; id `release:`. Renderers read it first."""
 
-    id: str = _exact("release:")
-    model: str | None = _exact()
-    model_root: str | None = _exact()
+    id: str = exact("release:")
+    model: str | None = exact()
+    model_root: str | None = exact()
     version: str | None = None
     timestamp: int | None = None
-    tool_version: str | None = _exact()
+    tool_version: str | None = exact()
     templates: Digest | None = None
     manifest: Digest | None = None
-    ignored: tuple[str, ...] = _exact(())
+    ignored: tuple[str, ...] = exact(())
     ignore_version: int | None = None
 
 
@@ -57,7 +62,7 @@ class Release:
 class Project:
     """The software project around the model; id `project:`."""
 
-    id: str = _exact("project:")
+    id: str = exact("project:")
     name: str | None = None
     version: str | None = None
     description: str | None = None
@@ -74,25 +79,29 @@ class Project:
 class Repository:
     """A git repository; id `git:`. `dirty` counts PATH only (chain.md section 1)."""
 
-    id: str = _exact("git:")
+    id: str = exact("git:")
     state: str | None = None
-    commit: str | None = _exact()
+    commit: str | None = exact()
     commit_time: int | None = None
     branch: str | None = None
-    path: str | None = _exact()
+    path: str | None = exact()
     tags: tuple[str, ...] = ()
     remotes: tuple[str, ...] = ()
     dirty: bool | None = None
-    changed: tuple[str, ...] = _exact(())
+    changed: tuple[str, ...] = exact(())
     submodules: tuple[Pair, ...] = ()
     lfs: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """A Python environment in one role: train, eval or release; id `env:ROLE`."""
+    """A Python environment in one role: train, eval, data or release; id `env:ROLE`.
 
-    id: str = _exact()
+    Where recorded runs of one role differ in their environments, those after the first are
+    `env:ROLE:ID8`.
+    """
+
+    id: str = exact()
     role: str | None = None
     found_by: str | None = None
     python_version: str | None = None
@@ -107,9 +116,9 @@ class Environment:
 class Package:
     """An installed Python distribution; id is its purl."""
 
-    id: str = _exact()
-    name: str | None = _exact()
-    version: str | None = _exact()
+    id: str = exact()
+    name: str | None = exact()
+    version: str | None = exact()
     summary: str | None = None
     licence: str | None = None
     licence_source: str | None = None
@@ -118,46 +127,46 @@ class Package:
     source: str | None = None
     wheel: Digest | None = None
     record: Digest | None = None
-    depends_on: tuple[str, ...] = _exact(())
+    depends_on: tuple[str, ...] = exact(())
     extras: tuple[Pair, ...] = ()
-    environments: tuple[str, ...] = _exact(())
+    environments: tuple[str, ...] = exact(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """A native layer below the packages: torch build, CUDA, cuDNN, driver; id `runtime:NAME`."""
 
-    id: str = _exact()
+    id: str = exact()
     name: str | None = None
     version: str | None = None
     kind: str | None = None
     build: tuple[Pair, ...] = ()
-    package: str | None = _exact()
-    environments: tuple[str, ...] = _exact(())
+    package: str | None = exact()
+    environments: tuple[str, ...] = exact(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
     """An accelerator model of the inspected host; id `accelerator:NAME`."""
 
-    id: str = _exact()
+    id: str = exact()
     name: str | None = None
     vendor: str | None = None
     device_count: int | None = None
     nbytes: int | None = None
     compute_capability: str | None = None
     driver_version: str | None = None
-    environments: tuple[str, ...] = _exact(())
+    environments: tuple[str, ...] = exact(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """The model of the release; id `model:` and its root relative to PATH."""
 
-    id: str = _exact()
+    id: str = exact()
     name: str | None = None
     version: str | None = None
-    purl: str | None = _exact()
+    purl: str | None = exact()
     description: str | None = None
     licence: str | None = None
     producer: str | None = None
@@ -169,8 +178,9 @@ class Model:
     languages: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     base_models: tuple[str, ...] = ()
+    base_pins: tuple[Pair, ...] = exact(())
     base_relation: str | None = None
-    datasets: tuple[str, ...] = _exact(())
+    datasets: tuple[str, ...] = exact(())
     parameters: int | None = None
     dtypes: tuple[Count, ...] = ()
     formats: tuple[str, ...] = ()
@@ -188,27 +198,27 @@ class Model:
 class File:
     """A file of the model tree; id `file:` and its path relative to the model root."""
 
-    id: str = _exact()
-    path: str | None = _exact()
+    id: str = exact()
+    path: str | None = exact()
     role: str | None = None
     nbytes: int | None = None
     digests: tuple[Digest, ...] = ()
-    link: str | None = _exact()
+    link: str | None = exact()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
     """The tensors of one weight file or of one sharded index; id `weights:` and the path."""
 
-    id: str = _exact()
-    path: str | None = _exact()
+    id: str = exact()
+    path: str | None = exact()
     format: str | None = None
     parameters: int | None = None
     tensor_count: int | None = None
     dtypes: tuple[Count, ...] = ()
     shapes: tuple[Count, ...] = ()
     tensors: Digest | None = None
-    shards: tuple[str, ...] = _exact(())
+    shards: tuple[str, ...] = exact(())
     metadata: tuple[Pair, ...] = ()
 
 
@@ -216,8 +226,8 @@ class Weights:
 class CodeSurface:
     """Code that loading a file can run; id `code:` and its path."""
 
-    id: str = _exact()
-    path: str | None = _exact()
+    id: str = exact()
+    path: str | None = exact()
     kind: str | None = None
     names: tuple[str, ...] = ()
 
@@ -226,11 +236,12 @@ class CodeSurface:
 class Dataset:
     """A dataset, local or named; id `data:` and its name or path."""
 
-    id: str = _exact()
+    id: str = exact()
     name: str | None = None
-    version: str | None = _exact()
+    version: str | None = exact()
+    revision: str | None = exact()
     pinned: bool | None = None
-    path: str | None = _exact()
+    path: str | None = exact()
     url: str | None = None
     licence: str | None = None
     description: str | None = None
@@ -241,35 +252,20 @@ class Dataset:
     manifest: Digest | None = None
     formats: tuple[Count, ...] = ()
     uses: tuple[str, ...] = ()
+    read_by: tuple[str, ...] = exact(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """A document about the project: licence, readme, card, citation; id `doc:` and its path."""
 
-    id: str = _exact()
-    path: str | None = _exact()
+    id: str = exact()
+    path: str | None = exact()
     kind: str | None = None
     title: str | None = None
     licence: str | None = None
     digest: Digest | None = None
     nbytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A number reported for the model; id `metric:` and task, dataset, split, name."""
-
-    id: str = _exact()
-    name: str | None = None
-    label: str | None = None
-    value: float | None = None
-    dataset: str | None = None
-    dataset_type: str | None = None
-    split: str | None = None
-    task: str | None = None
-    lower: float | None = None
-    upper: float | None = None
 
 
 Node = (
@@ -287,6 +283,7 @@ Node = (
     | Dataset
     | Document
     | Metric
+    | Run
 )
 NODE_TYPES: tuple[type[Node], ...] = Node.__args__
 Item = str | Digest | Count | Pair

@@ -6,8 +6,9 @@ Nothing contains the digest or the state of something made later.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mlbom import __version__, guard
@@ -39,9 +40,10 @@ from mlbom.render.statements import (
 from mlbom.render.summary import SUMMARY, render_summary
 from mlbom.render.templates import templates_digest
 from mlbom.render.validate import validate_bom
-from mlbom.sign.signer import Signer, seal
+from mlbom.sign.signer import Sealed, Signer, Timestamper, check_stampable, seal
 
 DECISIONS = "mlbom.review.yaml"
+ATTESTATIONS = "attestations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class GenerateResult:
         graph: the published evidence.
         files: bytes by name relative to the output directory, bundles included.
         bundles: names of the bundles made, empty when nothing was signed.
+        carried: names of the records, links and earlier statements that were copied.
         kept: whether `.mlbom` took the private evidence.
     """
 
@@ -77,6 +80,7 @@ class GenerateResult:
     graph: Graph
     files: Mapping[str, bytes]
     bundles: tuple[str, ...]
+    carried: tuple[str, ...] = ()
     kept: bool = True
 
     @property
@@ -96,20 +100,29 @@ class GenerateResult:
         return bool(repositories) and all(r.dirty is False for r in repositories)
 
 
-def generate(request: GenerateRequest, signer: Signer | None) -> GenerateResult:
+def generate(
+    request: GenerateRequest, signer: Signer | None, stamp: Timestamper | None = None
+) -> GenerateResult:
     """Inspect a project and publish its release documents, signed when there is a signer.
+
+    Args:
+        request: what to generate.
+        signer: who signs, or None.
+        stamp: gets a trusted time for each signature, or None.
 
     Raises:
         MlbomError: nothing was published; the previous output is as it was.
     """
     plan = request.plan
     private = plan.project_root / ".mlbom"
+    if signer:
+        check_stampable(signer, stamp)
     check_output(plan.output, (plan.path, plan.project_root))
     with project_lock(private) as writable:
         inspection = _inspect(request)
-        result = _documents(request, inspection)
+        result = _carrying(_documents(request, inspection), inspection, private)
         if signer:
-            result = _signed(result, inspection, signer)
+            result = _signed(result, inspection, partial(seal, signer, stamp=stamp))
         kept = writable and _keep(private, result, inspection)
         replace_directory(plan.output, result.files, private if writable else None)
     return replace(result, kept=kept)
@@ -184,7 +197,26 @@ def _decisions(plan: InspectionPlan) -> list[Document]:
     return [Document("decisions.yaml", "application/yaml", data)]
 
 
-def _signed(result: GenerateResult, inspection: Inspection, signer: Signer) -> GenerateResult:
+def _carrying(result: GenerateResult, inspection: Inspection, private: Path) -> GenerateResult:
+    """Add what was stated about this release before: its records, their links, earlier bundles."""
+    carried: dict[str, bytes] = {}
+    kept = private / ATTESTATIONS
+    if inspection.runs is None and not kept.is_dir():
+        return result
+    from mlbom.pipeline.attestations import kept_bundles, record_files
+
+    if inspection.runs:
+        carried.update(record_files(inspection.runs.records, inspection.runs.links))
+    files = {**result.files, **carried}
+    digests = {_hashed(name, data).sha256 for name, data in files.items()}
+    digests.update(found.sha256 for found in inspection.files.values())
+    carried = {**kept_bundles(kept, frozenset(digests)), **carried}
+    return replace(result, files={**result.files, **carried}, carried=tuple(carried))
+
+
+def _signed(
+    result: GenerateResult, inspection: Inspection, sign: Callable[[Statement], Sealed]
+) -> GenerateResult:
     """Add the bundles: weights, BOM, and last the closing statement over all that is there."""
     if not inspection.files:
         message = "no file of the model could be read, so there is nothing to sign"
@@ -194,9 +226,9 @@ def _signed(result: GenerateResult, inspection: Inspection, signer: Signer) -> G
     bundles: list[str] = []
 
     def add(statement: Statement, kind: tuple[int, str]) -> None:
-        sealed = seal(signer, statement)
+        sealed = sign(statement)
         _refuse_secrets(kind[1], sealed.payload)
-        bundles.append(f"attestations/{sealed.name(*kind)}")
+        bundles.append(f"{ATTESTATIONS}/{sealed.name(*kind)}")
         files[bundles[-1]] = sealed.bundle
 
     add(weights_statement(model), WEIGHTS)

@@ -1,58 +1,150 @@
-"""verify: bundles -> closing statement -> documents -> edges -> model tree (-> render again)."""
+"""verify: bundles -> closing statement -> documents -> edges -> tree (-> hand over, remember)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlbom import __version__
+from mlbom.errors import LockedError, PathNotFoundError, StateError
 from mlbom.evidence.nodes import Release
 from mlbom.evidence.store import load_graph
 from mlbom.formats.strict_json import parse_json
+from mlbom.outdir import MARK
 from mlbom.render.registry import render_documents
 from mlbom.render.sarif import Level, SarifResult, SarifRule, sarif_bytes
 from mlbom.render.templates import templates_digest
 from mlbom.status import ExitStatus
+from mlbom.verify.archive import is_archive, unpacked
+from mlbom.verify.conditions import Identified
+from mlbom.verify.foreign import verify_bundle
+from mlbom.verify.handover import Handover
+from mlbom.verify.memory import State, remember
 from mlbom.verify.outputs import DOCUMENTS
-from mlbom.verify.release import verify_release
+from mlbom.verify.refusal import Refusal
+from mlbom.verify.release import Request, verify_release
+from mlbom.verify.report import edge_documents
 from mlbom.verify.rules import RULES
-from mlbom.verify.trust import TrustedKeys
+from mlbom.verify.trust import Trust
 from mlbom.verify.verdict import Edge, EdgeStatus, Problem, Verdict
 
 MAX_EVIDENCE = DOCUMENTS["evidence.json"]
 EDGE_RERENDER = "evidence.json -> documents"
+EDGE_ARCHIVE = "archive"
 
 
-def verify(
-    release: Path,
-    root: Path | None,
-    trust: TrustedKeys,
-    *,
-    check_data: Mapping[str, Path],
-    rerender: bool = False,
-) -> Verdict:
-    """Verify a release directory with keys that the caller trusts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a caller asks of a verification.
 
     Args:
-        release: the output directory of `generate`.
-        root: PATH or the model root; None for the parent of `release`.
-        trust: public keys by role.
+        root: PATH or the model root; None for the folder that the release lies in.
         check_data: folders to re-hash by dataset name.
         rerender: also render the documents again from the evidence and compare.
+        state: memory of earlier verifications, or None.
+        state_named: whether the caller named that memory; the user's own may fail to be written.
+        signer_named: whether a policy file names the signers.
+        copy_to: where the model goes after a good verdict, or None.
+    """
+
+    root: Path | None = None
+    check_data: Mapping[str, Path] = field(default_factory=dict)
+    rerender: bool = False
+    state: Path | None = None
+    state_named: bool = False
+    signer_named: bool = False
+    copy_to: Path | None = None
+
+
+def verify(place: Path, trust: Trust, asked: Asked) -> Verdict:
+    """Verify a release directory, a release in a ZIP file, or one bundle.
+
+    Args:
+        place: which.
+        trust: whom the caller trusts, and what he demands.
+        asked: what else he asks.
 
     Raises:
-        PathNotFoundError, UsageError: an argument names nothing.
+        PathNotFoundError, UsageError: an argument names nothing, or cannot be used.
+        StateError: the memory is damaged.
+        OutputError: the copy could not be written.
     """
-    verdict = verify_release(release, root, trust, check_data=check_data)
-    if not rerender:
-        return verdict
-    if verdict.status is not ExitStatus.DONE:
-        edge = Edge(EDGE_RERENDER, EdgeStatus.NOT_CHECKED, "bytes", "the release is not trusted")
-        return replace(verdict, edges=(*verdict.edges, edge))
-    return _rerendered(verdict)
+    check_place(place)
+    with ExitStack() as stack:
+        handover = stack.enter_context(Handover(asked.copy_to)) if asked.copy_to else None
+        request = Request(
+            root=asked.root,
+            check_data=asked.check_data,
+            state=State.load(asked.state) if asked.state else None,
+            signer_named=asked.signer_named,
+            handover=handover,
+        )
+        verdict = _verified(place, trust, request, stack)
+        if asked.rerender and is_release(place):
+            verdict = _rerendered(verdict)
+        if verdict.status is ExitStatus.DONE and handover:
+            verdict = replace(verdict, copied_to=str(handover.deliver(verdict.files)))
+    if verdict.status is ExitStatus.DONE and asked.state and verdict.manifest:
+        verdict = _remembered(verdict, asked)
+    return verdict
+
+
+def check_place(place: Path) -> None:
+    """Refuse a path at which there is nothing to verify.
+
+    Raises:
+        PathNotFoundError: neither a release directory nor a file.
+    """
+    if place.is_file() or (place / MARK).is_file():
+        return
+    message = f"no release at {place}"
+    hint = "name the directory that mlbom generate wrote (usually PATH/mlbom-out), or a file"
+    looked = place.absolute() / MARK if place.is_dir() else place.absolute()
+    raise PathNotFoundError(message, looked=[str(looked)], hint=hint)
+
+
+def is_release(place: Path) -> bool:
+    """Return whether a path is a release, as a folder or a ZIP file, and not a single bundle."""
+    return place.is_dir() or is_archive(place)
+
+
+def _verified(place: Path, trust: Trust, request: Request, stack: ExitStack) -> Verdict:
+    if place.is_dir():
+        return verify_release(place, trust, request)
+    if not is_archive(place):
+        return verify_bundle(place, trust, request)
+    root = place.absolute().parent if request.root is None else request.root
+    try:
+        folder = stack.enter_context(unpacked(place))
+    except Refusal as refused:
+        edge = Edge(EDGE_ARCHIVE, EdgeStatus.FAILED, "names and headers", refused.message)
+        problem = Problem(refused.rule, f"{place.name}: {refused.message}", place.name)
+        return Verdict(edges=(edge,), problems=(problem,))
+    verdict = verify_release(folder, trust, replace(request, root=root))
+    edge = Edge(EDGE_ARCHIVE, EdgeStatus.HELD, "names and headers", "one release of plain files")
+    return replace(verdict, edges=(edge, *verdict.edges))
+
+
+def _remembered(verdict: Verdict, asked: Asked) -> Verdict:
+    """Add a good release to the memory; the user's own may lie where nothing can be written."""
+    release = Identified(
+        purl=verdict.purl, manifest=verdict.manifest, signer=verdict.material, time=None
+    )
+    try:
+        remember(asked.state or Path(), release.sighting)
+    except (StateError, LockedError) as error:
+        if asked.state_named:
+            raise
+        problem = Problem("not-remembered", error.message)
+        return replace(verdict, problems=(*verdict.problems, problem))
+    return verdict
 
 
 def _rerendered(verdict: Verdict) -> Verdict:
     """Add the edge from the evidence to the documents that must be a function of it."""
+    if verdict.status is not ExitStatus.DONE:
+        edge = Edge(EDGE_RERENDER, EdgeStatus.NOT_CHECKED, "bytes", "the release is not trusted")
+        return replace(verdict, edges=(*verdict.edges, edge))
     told = verdict.documents["evidence.json"]
     evidence = parse_json(told, "evidence.json", max_bytes=MAX_EVIDENCE)
     graph = load_graph(evidence)
@@ -76,11 +168,15 @@ def _rerendered(verdict: Verdict) -> Verdict:
 
 
 def verdict_sarif(verdict: Verdict) -> bytes:
-    """Return the problems of a verdict as SARIF 2.1.0."""
-    levels = {ExitStatus.DONE: Level.NOTE, ExitStatus.INCOMPLETE: Level.WARNING}
+    """Return the problems of a verdict as SARIF 2.1.0, its edges as properties of the run."""
+    levels = {
+        ExitStatus.DONE: Level.NOTE,
+        ExitStatus.INCOMPLETE: Level.WARNING,
+        ExitStatus.FINDINGS: Level.WARNING,
+    }
     rules = [SarifRule(rule.id, rule.title, rule.text) for rule in RULES]
     results = [
         SarifResult(p.rule, levels.get(p.status, Level.ERROR), p.message, p.path)
         for p in verdict.problems
     ]
-    return sarif_bytes(__version__, rules, results)
+    return sarif_bytes(__version__, rules, results, {"edges": edge_documents(verdict)})

@@ -68,6 +68,8 @@ class RemoteInput:
         requested: the revision that the code asked for, or empty.
         revision: the commit that it was resolved to, or empty when that was not seen.
         files: absolute paths of the files that were handed over.
+        config: of a dataset, where it has several.
+        split: of a dataset, as the code asked for it.
     """
 
     kind: str
@@ -75,6 +77,8 @@ class RemoteInput:
     requested: str = ""
     revision: str = ""
     files: tuple[str, ...] = ()
+    config: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

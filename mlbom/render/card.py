@@ -8,6 +8,7 @@ from mlbom.evidence.nodes import HUB_DATASET_URL, Dataset, Metric, Model
 from mlbom.render.cited import stated
 from mlbom.render.cyclonedx_parts import number_text
 from mlbom.render.document import Document
+from mlbom.render.recorded import grams_emitted
 from mlbom.render.templates import render_template
 from mlbom.render.view import View, shown, view_of
 
@@ -33,6 +34,9 @@ def front_matter(view: View) -> str:
     import yaml
 
     model = view.model
+    trainings = {step.run.id for step in view.trainings}
+    # What training reports on its way, a loss say, is no result of the model.
+    results = tuple(m for m in view.metrics if m.run not in trainings)
     told = stated(
         {
             **_licence(model.licence),
@@ -42,9 +46,10 @@ def front_matter(view: View) -> str:
             "tags": list(model.tags),
             "base_model": list(model.base_models),
             "base_model_relation": model.base_relation if model.base_models else None,
-            "datasets": [name for d in view.datasets if (name := _hub_name(d, model))],
-            "metrics": sorted({m.name for m in view.metrics if m.name}),
-            "model-index": _model_index(model, view.metrics),
+            "datasets": [name for d in view.datasets if (name := _hub_name(d, view))],
+            "metrics": sorted({m.name for m in results if m.name}),
+            "co2_eq_emissions": _emissions(view),
+            "model-index": _model_index(model, results),
         }
     )
     text: str = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=1000)
@@ -61,10 +66,29 @@ def _licence(expression: str | None) -> dict[str, str]:
     return {"license": "other", "license_name": expression}
 
 
-def _hub_name(dataset: Dataset, model: Model) -> str | None:
-    if dataset.id in model.datasets and dataset.url and dataset.url.startswith(HUB_DATASET_URL):
-        return dataset.name
-    return None
+def _hub_name(dataset: Dataset, view: View) -> str | None:
+    """Return the name of a dataset of the Hub that the model was trained on."""
+    if dataset.id not in view.model.datasets or not (dataset.url or "").startswith(HUB_DATASET_URL):
+        return None
+    evaluations = {step.run.id for step in view.steps if step.run.kind == "eval"}
+    only_evaluated = dataset.read_by and not dataset.uses and evaluations >= set(dataset.read_by)
+    return None if only_evaluated else dataset.name
+
+
+def _emissions(view: View) -> dict[str, Any] | None:
+    """Return the emissions of training, in grams as the Hub wants them."""
+    grams = grams_emitted(view.trainings)
+    if grams is None:
+        return None
+    hardware = {f"{c.number} x {c.name}" for s in view.trainings for c in s.run.accelerators}
+    return stated(
+        {
+            "emissions": grams,
+            "source": "energy measured during the recorded runs, times the grid factor configured",
+            "training_type": "fine-tuning" if view.model.base_models else "pre-training",
+            "hardware_used": ", ".join(sorted(hardware)) or None,
+        }
+    )
 
 
 def _model_index(model: Model, metrics: tuple[Metric, ...]) -> list[dict[str, Any]]:

@@ -7,17 +7,18 @@ compositions and drops them silently. This module is the frame; the components c
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from mlbom.evidence.canonical import canonical_json
 from mlbom.evidence.graph import Graph
-from mlbom.evidence.nodes import Environment, Model, Package, Project, Release, Repository
+from mlbom.evidence.nodes import Model, Project, Release, Repository
 from mlbom.evidence.observation import GapKind
 from mlbom.evidence.origin import Origin
 from mlbom.render.cited import cite, settle, stated
 from mlbom.render.cyclonedx_data import data_components, dataset_refs
+from mlbom.render.cyclonedx_formulation import formulation
 from mlbom.render.cyclonedx_model import model_component
 from mlbom.render.cyclonedx_parts import (
     external_reference,
@@ -33,6 +34,7 @@ from mlbom.render.cyclonedx_software import (
     software_dependencies,
 )
 from mlbom.render.document import Document
+from mlbom.render.environments import main_environment, main_packages
 
 TOOL_REF = "tool:mlbom"
 SYSTEM_REF = "system:"
@@ -70,13 +72,17 @@ def build_bom(graph: Graph, spec: str) -> dict[str, Any]:
         *package_components(graph),
     ]
     platform = platform_components(graph)
+    formulas = formulation(graph)
+    nested = _nested(c for formula in formulas for c in formula.get("components", ()))
+    software = {c["bom-ref"] for c in nested if c["type"] not in ("file", "platform")}
     refs = {component["bom-ref"] for component in (*components, *platform)}
     draft = stated(
         {
             "metadata": _metadata(graph),
             "components": [*components, *platform],
-            "dependencies": _dependencies(graph, refs, {c["bom-ref"] for c in platform}),
+            "dependencies": _dependencies(graph, refs | software, platform),
             "compositions": _compositions(graph),
+            "formulation": formulas,
         }
     )
     bom, witnessed = settle(draft)
@@ -174,19 +180,29 @@ def _gap_properties(graph: Graph) -> list[dict[str, str]]:
     ]
 
 
-def _dependencies(graph: Graph, refs: set[str], platform: set[str]) -> list[dict[str, Any]]:
+def _nested(components: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for component in components:
+        yield component
+        yield from _nested(component.get("components", ()))
+
+
+def _dependencies(
+    graph: Graph, refs: set[str], platform: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Return who needs whom: every component once, edges only to what is there.
 
     Args:
         graph: the evidence.
-        refs: bom-refs of all components.
-        platform: those of the layers below the packages.
+        refs: bom-refs of all components that can need one another.
+        platform: the layers below the packages.
     """
     models = graph.nodes(Model)
     edges: dict[str, set[str]] = {ref: set() for ref in refs}
-    edges[SYSTEM_REF] = {*(m.id for m in models), *direct_requirements(graph), *platform}
+    edges[SYSTEM_REF] = {*(m.id for m in models), *direct_requirements(graph)}
+    edges[SYSTEM_REF].update(component["bom-ref"] for component in platform)
     for ref, needed in software_dependencies(graph).items():
-        edges[ref] |= needed & refs
+        if ref in edges:
+            edges[ref] |= needed & refs
     for model in models:
         bases = {f"base:{name}" for name in model.base_models}
         edges[model.id] = {*dataset_refs(graph, model), *bases}
@@ -201,17 +217,17 @@ def _compositions(graph: Graph) -> list[dict[str, Any]]:
     unreadable = {g.subject for g in graph.gaps if g.kind is GapKind.UNREADABLE}
     broken = any(s.startswith(("file:", "weights:", "collector:")) for s in unreadable)
     models = [m.id for m in graph.nodes(Model)]
-    packages = [p.id for p in graph.nodes(Package)]
+    packages = [p.id for p in main_packages(graph)]
     told: list[dict[str, Any]] = [
         {"aggregate": "incomplete" if broken else "complete", "assemblies": models},
-        # Without a recorded run nobody can tell which data really went into the weights.
+        # Without a run whose every read was seen nobody can tell which data went into the weights.
         {"aggregate": "unknown", "dependencies": models},
     ]
     if packages:
         partial = any(s.startswith(("pkg:", "env:", "collector:packages")) for s in unreadable)
         kind = "incomplete" if partial else "complete"
         told.append({"aggregate": kind, "dependencies": packages})
-    aggregate = "incomplete" if graph.nodes(Environment) else "unknown"
+    aggregate = "incomplete" if main_environment(graph) else "unknown"
     told.append({"aggregate": aggregate, "dependencies": [SYSTEM_REF]})
     return told
 

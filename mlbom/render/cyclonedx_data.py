@@ -33,7 +33,7 @@ def _data_component(graph: Graph, dataset: Dataset) -> dict[str, Any]:
             "type": "data",
             "bom-ref": dataset.id,
             "name": cite(graph, dataset, "name") or dataset.id.removeprefix("data:"),
-            "version": cite(graph, dataset, "version"),
+            "version": cite(graph, dataset, "revision") or cite(graph, dataset, "version"),
             "description": cite(graph, dataset, "description"),
             "hashes": cite(graph, dataset, "manifest", hashes),
             "licenses": licence_choices(graph, dataset),
@@ -58,7 +58,11 @@ def _data(graph: Graph, dataset: Dataset) -> dict[str, Any]:
 
 def _properties(graph: Graph, dataset: Dataset) -> list[dict[str, Any]]:
     properties = [
-        property_("mlbom:dataset:pinned", text_of(graph, dataset, "pinned")),
+        property_("mlbom:dataset:pinned", _pinned(graph, dataset)),
+        *(
+            property_("mlbom:dataset:read-by", cite(graph, dataset, "read_by", run))
+            for run in dataset.read_by
+        ),
         property_("mlbom:dataset:path", cite(graph, dataset, "path")),
         property_("mlbom:dataset:files", text_of(graph, dataset, "file_count")),
         property_("mlbom:dataset:nbytes", text_of(graph, dataset, "nbytes")),
@@ -71,6 +75,13 @@ def _properties(graph: Graph, dataset: Dataset) -> list[dict[str, Any]]:
         property_("mlbom:digest:method", "dirHash1" if dataset.manifest else None),
     ]
     return [p for p in properties if p]
+
+
+def _pinned(graph: Graph, dataset: Dataset) -> Cited | None:
+    """Return whether the version is fixed, in the code or by the commit that a run resolved."""
+    if dataset.revision:
+        return cite(graph, dataset, "revision", "true")
+    return text_of(graph, dataset, "pinned")
 
 
 def _iri(graph: Graph, dataset: Dataset) -> Cited | None:

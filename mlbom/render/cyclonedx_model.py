@@ -11,10 +11,12 @@ from mlbom.evidence.nodes import (
     Model,
     Pair,
     Release,
+    Run,
     Weights,
 )
 from mlbom.render.cited import Cited, cite, stated
 from mlbom.render.cyclonedx_data import dataset_refs
+from mlbom.render.cyclonedx_formulation import energy_consumptions
 from mlbom.render.cyclonedx_parts import (
     external_reference,
     hash_objects,
@@ -87,6 +89,7 @@ def _model_hashes(
 
 
 def _pedigree(graph: Graph, model: Model) -> dict[str, Any] | None:
+    pins = {pair.name: pair.text for pair in model.base_pins}
     ancestors = [
         stated(
             {
@@ -94,13 +97,20 @@ def _pedigree(graph: Graph, model: Model) -> dict[str, Any] | None:
                 "bom-ref": f"base:{name}",
                 "group": name.rpartition("/")[0] or None,
                 "name": cite(graph, model, "base_models", name.rpartition("/")[2]),
-                "purl": f"pkg:huggingface/{name}" if "/" in name else None,
+                "version": pins.get(name),
+                "purl": _base_purl(name, pins.get(name)),
             }
         )
         for name in model.base_models
     ]
     relation = cite(graph, model, "base_relation")
     return stated({"ancestors": ancestors, "notes": relation}) if ancestors else None
+
+
+def _base_purl(name: str, commit: str | None) -> str | None:
+    """Return the purl of a model of a hub; its type demands a namespace (purl-spec)."""
+    at = f"@{commit}" if commit else ""
+    return f"pkg:huggingface/{name}{at}" if "/" in name else None
 
 
 def _file_component(graph: Graph, file: File) -> dict[str, Any]:
@@ -155,6 +165,7 @@ def _model_card(graph: Graph, model: Model) -> dict[str, Any]:
         "ethicalConsiderations": cite(
             graph, model, "ethical", [{"name": text} for text in model.ethical]
         ),
+        "environmentalConsiderations": stated({"energyConsumptions": energy_consumptions(graph)}),
     }
     properties = [
         *(_official("language", graph, model, "languages")),
@@ -192,7 +203,10 @@ def _performance_metric(graph: Graph, metric: Metric) -> dict[str, Any]:
             "lowerBound": number_text(metric.lower),
             "upperBound": number_text(metric.upper),
         }
+    run = graph.node(Run, metric.run or "")
     where = " ".join(part for part in (metric.dataset, metric.split) if part)
+    if run and not where:
+        where = f"recorded step {run.name}"
     return stated(
         {
             "type": metric.name,

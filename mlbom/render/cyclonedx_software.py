@@ -13,27 +13,72 @@ from mlbom.render.cyclonedx_parts import (
     licence_choices,
     property_,
 )
+from mlbom.render.environments import (
+    is_in,
+    main_environment,
+    main_packages,
+    other_environments,
+)
 
 _FRAMEWORKS = {"torch", "tensorflow", "jax", "flax", "keras", "mxnet", "paddlepaddle"}
 _RUNTIME_TYPES = {"driver": "device-driver", "operating-system": "operating-system"}
 
 
 def package_components(graph: Graph) -> list[dict[str, Any]]:
-    """Return the packages of the inspected environment, ordered by purl."""
-    return [_package(graph, package) for package in graph.nodes(Package)]
+    """Return the packages of the main environment, ordered by purl."""
+    return [_package(graph, package) for package in main_packages(graph)]
 
 
 def platform_components(graph: Graph) -> list[dict[str, Any]]:
     """Return what lies below the packages: native layers, interpreter, system, accelerators."""
+    return _platform(graph, main_environment(graph))
+
+
+def environment_component(graph: Graph, environment: Environment) -> dict[str, Any]:
+    """Return a further environment: what is only there nested in it, what is shared by its purl."""
+    packages = [p for p in graph.nodes(Package) if environment.id in p.environments]
+    elsewhere = {
+        p.id for e in _before(graph, environment) for p in graph.nodes(Package) if is_in(p, e)
+    }
+    properties = [
+        property_("mlbom:environment:role", cite(graph, environment, "role")),
+        *(
+            property_("mlbom:environment:package", package.id)
+            for package in packages
+            if package.id in elsewhere
+        ),
+    ]
+    return stated(
+        {
+            "type": "platform",
+            "bom-ref": environment.id,
+            "name": f"environment of {environment.role or environment.id}",
+            "components": [
+                *(_package(graph, p) for p in packages if p.id not in elsewhere),
+                *_platform(graph, environment.id),
+            ],
+            "properties": [p for p in properties if p],
+        }
+    )
+
+
+def _before(graph: Graph, environment: Environment) -> list[str | None]:
+    """Return the environments that list their packages before this one."""
+    others = [e.id for e in other_environments(graph)]
+    return [main_environment(graph), *others[: others.index(environment.id)]]
+
+
+def _platform(graph: Graph, environment: str | None) -> list[dict[str, Any]]:
+    environments = (e for e in graph.nodes(Environment) if e.id == environment)
     return [
-        *(_runtime(graph, runtime) for runtime in graph.nodes(Runtime)),
-        *(c for e in graph.nodes(Environment) for c in _environment(graph, e)),
-        *(_accelerator(graph, accelerator) for accelerator in graph.nodes(Accelerator)),
+        *(_runtime(graph, r) for r in graph.nodes(Runtime) if is_in(r, environment)),
+        *(c for e in environments for c in _environment(graph, e)),
+        *(_accelerator(graph, a) for a in graph.nodes(Accelerator) if is_in(a, environment)),
     ]
 
 
 def software_dependencies(graph: Graph) -> dict[str, set[str]]:
-    """Return what packages and runtimes need, by bom-ref."""
+    """Return what packages and runtimes of every environment need, by bom-ref."""
     edges = {package.id: set(package.depends_on) for package in graph.nodes(Package)}
     for runtime in graph.nodes(Runtime):
         edges[runtime.id] = {runtime.package} if runtime.package else set()
@@ -46,7 +91,7 @@ def direct_requirements(graph: Graph) -> set[str]:
     They are those that the project requires by name; without such a list, those that no other
     package asks for.
     """
-    packages = graph.nodes(Package)
+    packages = main_packages(graph)
     wanted = {
         _normal(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
         for project in graph.nodes(Project)

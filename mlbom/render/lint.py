@@ -13,13 +13,14 @@ _DIGEST_DIGITS = {name: HEX_DIGITS[key] for key, name in HASH_NAMES.items()}
 def lint_bom(bom: dict[str, Any]) -> Iterator[str]:
     """Yield one line for each defect of a schema-valid BOM (CycloneDX 1.5 to 1.7).
 
-    Checked: bom-refs unique and non-empty; every reference resolves; no dependency twice; purls
-    and licence expressions parse; digests have their algorithm's length; modelCard stands on
-    models and `data` on data components only; citation pointers resolve.
+    Checked: bom-refs unique; every reference resolves, those of the formulation too; no dependency
+    twice; purls and licence expressions parse; digests have their algorithm's length; modelCard
+    stands on models and `data` on data components only; citation pointers resolve.
     """
     components = list(_components(bom))
     refs = Counter(c["bom-ref"] for _, c in components if "bom-ref" in c)
     refs.update(s["bom-ref"] for s in bom.get("services", ()) if "bom-ref" in s)
+    refs.update(_formulation_refs(bom))
     yield from (f"bom-ref {ref!r} stands {n} times" for ref, n in refs.items() if n > 1)
     for place, component in components:
         yield from (f"{place}: {problem}" for problem in _component_problems(component, refs))
@@ -28,6 +29,7 @@ def lint_bom(bom: dict[str, Any]) -> Iterator[str]:
         for ref in (*composition.get("assemblies", ()), *composition.get("dependencies", ())):
             if ref not in refs:
                 yield f"compositions: {ref!r} names no component"
+    yield from _formulation_problems(bom, refs)
     yield from _citation_problems(bom, refs)
 
 
@@ -40,6 +42,8 @@ def _components(bom: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(tools, dict):
         pending.extend(_numbered("/metadata/tools/components", tools.get("components", [])))
     pending.extend(_numbered("/components", bom.get("components", [])))
+    for place, formula in _numbered("/formulation", bom.get("formulation", [])):
+        pending.extend(_numbered(f"{place}/components", formula.get("components", [])))
     while pending:
         place, component = pending.pop()
         yield place, component
@@ -110,6 +114,34 @@ def _dependency_problems(bom: dict[str, Any], refs: Counter[str]) -> Iterator[st
                 yield f"dependencies of {ref!r}: {needed!r} names no component"
             if needed == ref:
                 yield f"dependencies: {ref!r} depends on itself"
+
+
+def _formulation_refs(bom: dict[str, Any]) -> Iterator[str]:
+    for formula in bom.get("formulation", ()):
+        yield from (formula[key] for key in ("bom-ref",) if key in formula)
+        for workflow in formula.get("workflows", ()):
+            yield workflow["bom-ref"]
+            yield from (task["bom-ref"] for task in workflow.get("tasks", ()))
+
+
+def _formulation_problems(bom: dict[str, Any], refs: Counter[str]) -> Iterator[str]:
+    for formula in bom.get("formulation", ()):
+        for workflow in formula.get("workflows", ()):
+            yield from _dependency_problems(
+                {"dependencies": workflow.get("taskDependencies", ())}, refs
+            )
+            for task in (workflow, *workflow.get("tasks", ())):
+                for ref in _resources(task):
+                    if ref not in refs:
+                        yield f"formulation: {task['bom-ref']!r} names {ref!r}, no component"
+
+
+def _resources(task: dict[str, Any]) -> Iterator[str]:
+    """Yield the bom-refs that a workflow or task reads, writes or uses."""
+    choices = list(task.get("resourceReferences", ()))
+    for item in (*task.get("inputs", ()), *task.get("outputs", ())):
+        choices += [item[key] for key in ("resource", "source", "target") if key in item]
+    return (choice["ref"] for choice in choices if "ref" in choice)
 
 
 def _citation_problems(bom: dict[str, Any], refs: Counter[str]) -> Iterator[str]:

@@ -263,11 +263,16 @@ def _parameters(recording: Recording) -> dict[str, Any]:
 def _usage(recording: Recording) -> dict[str, Any]:
     used = recording.usage
     told: dict[str, Any] = {
-        "wallSeconds": round(used.wall_s, 3),
-        "cpuUserSeconds": used.cpu_user_s,
-        "cpuSystemSeconds": used.cpu_system_s,
+        "wallSeconds": _rounded(used.wall_s),
+        "cpuUserSeconds": _rounded(used.cpu_user_s),
+        "cpuSystemSeconds": _rounded(used.cpu_system_s),
         "maxRssBytes": used.max_rss_nbytes,
-        "energyJoules": {name: round(joule, 3) for name, joule in sorted(used.energy_j.items())},
+        "energyJoules": {name: _rounded(joule) for name, joule in sorted(used.energy_j.items())},
         "gpuMaxBytes": dict(sorted(used.gpu_max_nbytes.items())),
     }
     return {name: value for name, value in told.items() if value not in (None, {})}
+
+
+def _rounded(value: float | None) -> float | None:
+    """Return seconds or joules to a thousandth: beyond that no clock or meter here is right."""
+    return None if value is None else round(value, 3)

@@ -3,7 +3,7 @@
 Source: OASIS SARIF Version 2.1.0 sections 3.14, 3.27, 3.49. Equal input gives equal bytes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -39,7 +39,10 @@ class SarifResult(NamedTuple):
 
 
 def sarif_bytes(
-    tool_version: str, rules: Sequence[SarifRule], results: Iterable[SarifResult]
+    tool_version: str,
+    rules: Sequence[SarifRule],
+    results: Iterable[SarifResult],
+    properties: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Return one SARIF log with one run.
 
@@ -47,6 +50,7 @@ def sarif_bytes(
         tool_version: version of mlbom.
         rules: every rule that a result names; others are allowed.
         results: in the order to be shown.
+        properties: further facts about the run (section 3.8), JSON values.
 
     Raises:
         ValueError: a result names an unknown rule or level.
@@ -57,11 +61,13 @@ def sarif_bytes(
         "version": tool_version,
         "rules": [_rule(rule) for rule in rules],
     }
-    run = {
+    run: dict[str, Any] = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "results": [_result(result, index) for result in results],
     }
+    if properties:
+        run["properties"] = dict(properties)
     return canonical_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}) + b"\n"
 
 

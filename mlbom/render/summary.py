@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from mlbom.evidence.graph import Graph
-from mlbom.evidence.nodes import Dataset, File, Model, Package, Release, Weights
+from mlbom.evidence.nodes import Dataset, File, Model, Release, Run, Weights
 from mlbom.evidence.observation import Gap, GapKind
 from mlbom.render.cited import stated
 from mlbom.render.document import Document
+from mlbom.render.environments import main_packages
 
 SUMMARY = "summary.json"
 SCHEMA = "urn:mlbom:summary:1"
@@ -34,7 +35,8 @@ def render_summary(graph: Graph, documents: Iterable[Document]) -> Document:
             "model_files": len(graph.nodes(File)),
             "weights": len(graph.nodes(Weights)),
             "datasets": len(graph.nodes(Dataset)),
-            "packages": len(graph.nodes(Package)),
+            "packages": len(main_packages(graph)),
+            "runs": dict(sorted(Counter(r.kind or "other" for r in graph.nodes(Run)).items())),
             "gaps": {kind.value: kinds[kind.value] for kind in GapKind},
         },
         "gaps": [_gap(gap) for gap in graph.gaps],

@@ -25,6 +25,13 @@ from mlbom.evidence.nodes import (
 )
 from mlbom.evidence.observation import Gap
 from mlbom.render.cyclonedx_parts import number_text
+from mlbom.render.environments import (
+    is_in,
+    main_environment,
+    main_packages,
+    other_environments,
+)
+from mlbom.render.recorded import Step, left_out, steps_of
 
 _LABELS = {
     "licence": "Licence",
@@ -73,11 +80,28 @@ class View:
     code: tuple[CodeSurface, ...]
     repository: Repository | None
     gaps: tuple[Gap, ...]
+    steps: tuple[Step, ...] = ()
+    left_out: tuple[Gap, ...] = ()
+    other_environments: tuple[Environment, ...] = ()
+
+    @property
+    def trainings(self) -> tuple[Step, ...]:
+        """Return the recorded runs that trained the model."""
+        return tuple(step for step in self.steps if step.run.kind == "train")
+
+    def readers(self, dataset: Dataset) -> str:
+        """Return the names of the recorded steps that read files of a dataset."""
+        return ", ".join(s.run.name or "" for s in self.steps if s.run.id in dataset.read_by)
+
+    def step_of(self, metric: Metric) -> str:
+        """Return the name of the recorded step that reported a metric, or an empty text."""
+        return next((s.run.name or "" for s in self.steps if s.run.id == metric.run), "")
 
 
 def view_of(graph: Graph) -> View:
     """Return the view of a published graph; it has exactly one model."""
     model = next(iter(graph.nodes(Model)))
+    main = main_environment(graph)
     return View(
         model=model,
         release=graph.node(Release, "release:") or Release(),
@@ -87,13 +111,16 @@ def view_of(graph: Graph) -> View:
         weights=graph.nodes(Weights),
         datasets=graph.nodes(Dataset),
         metrics=graph.nodes(Metric),
-        packages=graph.nodes(Package),
-        runtimes=graph.nodes(Runtime),
-        environments=graph.nodes(Environment),
-        accelerators=graph.nodes(Accelerator),
+        packages=main_packages(graph),
+        runtimes=tuple(r for r in graph.nodes(Runtime) if is_in(r, main)),
+        environments=tuple(e for e in graph.nodes(Environment) if e.id == main),
+        accelerators=tuple(a for a in graph.nodes(Accelerator) if is_in(a, main)),
         code=graph.nodes(CodeSurface),
         repository=next(iter(graph.nodes(Repository)), None),
         gaps=graph.gaps,
+        steps=steps_of(graph),
+        left_out=left_out(graph),
+        other_environments=other_environments(graph),
     )
 
 

@@ -89,10 +89,13 @@ def test_we_refuse_the_invalid_vectors(oms: Path) -> None:
             read_vector(path)
 
 
-@pytest.mark.parametrize("name", KEY_NAMES)
+@pytest.mark.parametrize("name", [n for n in KEY_NAMES if not n.startswith("ml-dsa")])
 @pytest.mark.parametrize("label", LABELS)
 def test_securesystemslib_verifies_our_envelopes(label: str, name: str, tmp_path: Path) -> None:
-    """The reference of DSSE; it wants a key id in the envelope, which bundles leave empty."""
+    """The reference of DSSE; it wants a key id in the envelope, which bundles leave empty.
+
+    For ML-DSA it demands a form of its own (TAP 21); mlbom signs as FIPS 204 has it.
+    """
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     signer = new_signer(tmp_path, key_type=KEY_NAMES[name])

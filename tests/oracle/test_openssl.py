@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 from mlbom.attest.dsse import pae
-from mlbom.sign.newkey import KEY_NAMES
+from mlbom.sign.newkey import KEY_NAMES, LOST_VERIFIERS
 from mlbom.sign.signer import Signer
+from tests.fixtures.mutations import MUTATIONS, mutated
 from tests.fixtures.tiny_release import TinyRelease, new_signer
 
 pytestmark = pytest.mark.oracle
+# An openssl before 3.5 has no ML-DSA, and says so of every key.
+NAMES = [
+    name for name, kind in KEY_NAMES.items() if "openssl before 3.5" not in LOST_VERIFIERS[kind]
+]
 RSA_OPTIONS = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"]
 
 
@@ -36,7 +41,7 @@ def judge(folder: Path, name: str, bundle: bytes, public: bytes) -> bool:
     return done.returncode == 0 and "Success" in done.stdout
 
 
-@pytest.mark.parametrize("name", KEY_NAMES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("label", ["weights", "bom", "release"])
 def test_openssl_accepts_the_bundle_and_no_mutation_of_it(
     name: str, label: str, tmp_path: Path
@@ -46,11 +51,8 @@ def test_openssl_accepts_the_bundle_and_no_mutation_of_it(
     bundle = release.bundle(label).read_bytes()
     public = signer.public_key.pem
     assert judge(tmp_path, name, bundle, public)
-    document = json.loads(bundle)
-    payload = bytearray(base64.b64decode(document["dsseEnvelope"]["payload"]))
-    payload[len(payload) // 2] ^= 1
-    document["dsseEnvelope"]["payload"] = base64.b64encode(bytes(payload)).decode()
-    assert not judge(tmp_path, name, json.dumps(document).encode(), public)
+    for mutation in MUTATIONS.keys() - {"no signature"}:
+        assert not judge(tmp_path, name, mutated(bundle, mutation), public), mutation
     stranger = new_signer(tmp_path, "stranger", key_type=KEY_NAMES[name])
     assert not judge(tmp_path, name, bundle, stranger.public_key.pem)
 

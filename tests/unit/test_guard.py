@@ -2,7 +2,14 @@
 
 import pytest
 
-from mlbom.guard import clean_text, clean_url, find_secrets, printable
+from mlbom.guard import (
+    clean_command,
+    clean_text,
+    clean_url,
+    clean_variables,
+    find_secrets,
+    printable,
+)
 
 A = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 CANARIES = {
@@ -84,3 +91,41 @@ def test_homes_and_controls_go() -> None:
     hostile = "\x1b[31m/home/ann/x\x1b[0m C:\\Users\\ann\\y /root/z \u202egnp.exe\x07"
     assert clean_text(hostile) == "~/x C:\\y".replace("C:", "~") + " ~/z gnp.exe"
     assert printable("a\x1b[2Jb\n\tc\udcff") == "a\\x1b[2Jb\\n\\tc\\udcff"
+
+
+def test_values_of_secret_options_leave_a_command() -> None:
+    told = ("train.py", "--hf-token", "abc", "--api_key=x", "--password=y", "--lr", "0.1")
+    assert clean_command(told) == (
+        "train.py",
+        "--hf-token",
+        "<redacted:argument>",
+        "--api_key=<redacted:argument>",
+        "--password=<redacted:argument>",
+        "--lr",
+        "0.1",
+    )
+    assert clean_command(("--tokenizer", "bert", "--keys", "a")) == (
+        "--tokenizer",
+        "bert",
+        "--keys",
+        "a",
+    )
+
+
+def test_only_variables_that_change_a_computation_are_told() -> None:
+    told = {
+        "CUDA_VISIBLE_DEVICES": "0,1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HOME": "/home/ada/hf",
+        "HF_TOKEN": "x",
+        "WANDB_API_KEY": "x",
+        "TF_CLI_CONFIG_FILE": "x",
+        "TF_DETERMINISTIC_OPS": "1",
+        "USER": "ada",
+    }
+    assert clean_variables(told) == {
+        "CUDA_VISIBLE_DEVICES": "0,1",
+        "HF_HOME": "~/hf",
+        "TF_DETERMINISTIC_OPS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlbom.collect.registry import COLLECTORS
+from mlbom.collect.trackers.reading import READERS as TRACKER_READERS
 from mlbom.digest.engine import ENGINES
 from mlbom.formats.weights import READERS
 from mlbom.render.registry import RENDERERS
@@ -14,7 +15,14 @@ from mlbom.sign.signer import SIGNERS
 
 PACKAGE = Path(__file__).parents[2] / "mlbom"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-TABLES = (*COLLECTORS, *RENDERERS, *READERS, *SIGNERS.values(), *ENGINES.values())
+TABLES = (
+    *COLLECTORS,
+    *RENDERERS,
+    *READERS,
+    *TRACKER_READERS,
+    *SIGNERS.values(),
+    *ENGINES.values(),
+)
 
 
 @pytest.mark.parametrize("entry", TABLES)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlbom.collect.environment.dependency import Needs, dependency_graph, marker_environment
 from mlbom.collect.environment.distribution import Damaged, Distribution, installed, record_digest
 from mlbom.collect.environment.package_licence import find_licence
 from mlbom.collect.environment.package_origin import author, direct_url, homepage
-from mlbom.collect.environment.site import ENVIRONMENT, Site
-from mlbom.collect.scope import Scope, Witness, shortened
+from mlbom.collect.environment.site import Site
+from mlbom.collect.scope import Witness, shortened
 from mlbom.errors import UnreadableError
 from mlbom.evidence.nodes import Environment, Package, Pair
 from mlbom.evidence.observation import Gap, GapKind, Observation
@@ -17,8 +18,16 @@ from mlbom.evidence.origin import Method
 _MAX_SUMMARY = 300
 
 
-def observe_packages(scope: Scope, site: Site, witness: Witness) -> Iterator[Observation | Gap]:
-    """Yield a `Package` for each distribution on the import path, and what is not known of it."""
+def observe_packages(
+    site: Site, project_root: Path, witness: Witness
+) -> Iterator[Observation | Gap]:
+    """Yield a `Package` for each distribution on the import path, and what is not known of it.
+
+    Args:
+        site: the environment.
+        project_root: local sources below it are told relative to it.
+        witness: who reads the metadata.
+    """
     chosen: dict[str, Distribution] = {}
     hidden: list[Distribution] = []
     for found in installed(site.paths):
@@ -29,11 +38,12 @@ def observe_packages(scope: Scope, site: Site, witness: Witness) -> Iterator[Obs
         else:
             chosen[found.key] = found
     yield from _hidden(hidden, chosen, witness)
-    count = Environment(id=ENVIRONMENT, role="release", package_count=len(chosen))
+    count = Environment(id=site.id, role=site.role, package_count=len(chosen))
     yield witness.by(Method.MEASURED).observes(count)
     graph = dependency_graph(tuple(chosen.values()), marker_environment(site))
     for key in sorted(chosen):
-        inspection = _Inspection(scope, witness.at(_metadata(chosen[key])), chosen)
+        here = witness.at(_metadata(chosen[key]))
+        inspection = _Inspection(site, project_root, here, chosen)
         yield from inspection.package(chosen[key], graph[key])
 
 
@@ -60,7 +70,8 @@ def _hidden(
 class _Inspection:
     """Says what is known of one distribution among all that are installed."""
 
-    scope: Scope
+    site: Site
+    project_root: Path
     witness: Witness
     chosen: Mapping[str, Distribution]
 
@@ -78,7 +89,7 @@ class _Inspection:
                 homepage=homepage(found) or None,
                 depends_on=tuple(sorted(self.chosen[key].purl for key in needs.depends_on)),
                 extras=tuple(Pair(*pair) for pair in sorted(needs.extras)),
-                environments=(ENVIRONMENT,),
+                environments=(self.site.id,),
             )
         )
         if licence.reason:
@@ -114,7 +125,7 @@ class _Inspection:
 
     def _origin(self, found: Distribution) -> Iterator[Observation | Gap]:
         try:
-            origin = direct_url(found, self.scope.project_root)
+            origin = direct_url(found, self.project_root)
         except UnreadableError as error:
             kind = GapKind.UNREADABLE
             yield self.witness.misses(found.purl, str(error), field="source", kind=kind)

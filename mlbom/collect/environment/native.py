@@ -4,10 +4,9 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from mlbom.collect.environment.distribution import Damaged, Distribution, installed, wheel_tag
-from mlbom.collect.environment.site import ENVIRONMENT, Site
+from mlbom.collect.environment.site import Site
 from mlbom.collect.environment.torch_build import bundled_libraries, torch_version_facts
 from mlbom.collect.scope import Witness
 from mlbom.errors import UnreadableError
@@ -37,7 +36,7 @@ def observe_native(site: Site, witness: Witness) -> Iterator[Observation | Gap]:
     wheels = list(_nvidia(site))
     cuda = next((found.version for name, found in wheels if name == "cuda"), "")
     told = [
-        *(_wheel(name, found, witness) for name, found in wheels),
+        *(_wheel(site, name, found, witness) for name, found in wheels),
         *_torch(site, cuda, witness),
     ]
     yield from told
@@ -49,8 +48,8 @@ def observe_native(site: Site, witness: Witness) -> Iterator[Observation | Gap]:
 def _environment(site: Site, witness: Witness) -> Iterator[Observation | Gap]:
     known = site.python_version != "0"
     node = Environment(
-        id=ENVIRONMENT,
-        role="release",
+        id=site.id,
+        role=site.role,
         found_by=site.found_by,
         python_version=site.python_version if known else None,
         implementation=site.implementation,
@@ -59,12 +58,12 @@ def _environment(site: Site, witness: Witness) -> Iterator[Observation | Gap]:
     yield witness.observes(node)
     if not known:
         reason = "no file of the environment tells the version of its Python"
-        yield witness.misses(ENVIRONMENT, reason, field="python_version")
+        yield witness.misses(site.id, reason, field="python_version")
     for remark in site.remarks:
-        yield witness.misses(ENVIRONMENT, remark)
+        yield witness.misses(site.id, remark)
     host = Environment(
-        id=ENVIRONMENT,
-        role="release",
+        id=site.id,
+        role=site.role,
         operating_system=_operating_system(),
         kernel=platform.release() or None,
     )
@@ -98,8 +97,8 @@ def _nvidia(site: Site) -> Iterator[tuple[str, Distribution]]:
             yield _PLAIN_NAMES.get(match["component"], match["component"]), found
 
 
-def _wheel(name: str, found: Distribution, witness: Witness) -> Observation:
-    node = _library(name, found.version, found.purl)
+def _wheel(site: Site, name: str, found: Distribution, witness: Witness) -> Observation:
+    node = _library(site, name, found.version, found.purl)
     return witness.at(f"{found.shown}/METADATA").observes(node)
 
 
@@ -124,7 +123,7 @@ def _torch(site: Site, cuda_wheel: str, witness: Witness) -> Iterator[Observatio
             kind="framework",
             build=(*build, *((Pair("wheel-tag", tag),) if tag else ())),
             package=found.purl,
-            environments=(ENVIRONMENT,),
+            environments=(site.id,),
         )
     )
     if not facts:
@@ -134,49 +133,50 @@ def _torch(site: Site, cuda_wheel: str, witness: Witness) -> Iterator[Observatio
     if isinstance(version, str) and version != found.version:
         reason = f"torch/version.py says {version}, the installed metadata {found.version}"
         yield witness.misses("runtime:torch", reason, field="version")
-    yield from _accelerated(facts, cuda_wheel, witness)
-    yield from _bundled(found.folder.parent, found, witness)
+    yield from _accelerated(site, facts, cuda_wheel, witness)
+    yield from _bundled(site, found, witness)
 
 
 def _accelerated(
-    facts: Mapping[str, str | bool | None], wheel: str, witness: Witness
+    site: Site, facts: Mapping[str, str | bool | None], wheel: str, witness: Witness
 ) -> Iterator[Observation | Gap]:
     """Yield what torch says of the CUDA or ROCm that it was built with.
 
     Args:
+        site: the environment.
         facts: of `torch/version.py`.
         wheel: version of the CUDA runtime that is installed as a wheel, empty when there is none.
         witness: the reader of `torch/version.py`.
     """
     cuda, hip = facts.get("cuda"), facts.get("hip")
     if isinstance(hip, str):
-        yield witness.observes(_library("rocm", hip))
+        yield witness.observes(_library(site, "rocm", hip))
     if not isinstance(cuda, str):
         told = "this torch build has no CUDA" if "cuda" in facts else "torch does not tell its CUDA"
         yield witness.misses("runtime:cuda", told)
         return
     # A wheel's own version is more exact than the release that torch was built with.
-    yield witness.by(Method.INFERRED).observes(_library("cuda", cuda), key="cuda")
+    yield witness.by(Method.INFERRED).observes(_library(site, "cuda", cuda), key="cuda")
     if wheel and not f"{wheel}.".startswith(f"{cuda}."):
         reason = f"torch was built with CUDA {cuda}, and the runtime of CUDA {wheel} is installed"
         yield witness.misses("runtime:cuda", reason, field="version")
 
 
-def _bundled(folder: Path, found: Distribution, witness: Witness) -> Iterator[Observation]:
-    for library, version in sorted(bundled_libraries(folder).items()):
+def _bundled(site: Site, found: Distribution, witness: Witness) -> Iterator[Observation]:
+    for library, version in sorted(bundled_libraries(found.folder.parent).items()):
         name = _PLAIN_NAMES.get(library, library)
         if name == "cuda":
             continue
-        node = _library(name, version, found.purl)
+        node = _library(site, name, version, found.purl)
         yield witness.at("torch/lib").by(Method.INFERRED).observes(node, key="file name")
 
 
-def _library(name: str, version: str, package: str | None = None) -> Runtime:
+def _library(site: Site, name: str, version: str, package: str | None = None) -> Runtime:
     return Runtime(
         id=f"runtime:{name}",
         name=name,
         version=version,
         kind="library",
         package=package,
-        environments=(ENVIRONMENT,),
+        environments=(site.id,),
     )

@@ -24,8 +24,8 @@ from mlbom.collect.scope import Scope
 from mlbom.errors import InspectedPythonError, UnreadableError
 from mlbom.evidence.observation import GapKind
 
-# Id of the environment that is inspected now, as opposed to those of recorded runs.
-ENVIRONMENT = "env:release"
+# The role of the environment that is inspected now, as opposed to those of recorded runs.
+RELEASE = "release"
 # Folders in which environments of a project are kept by habit, the likeliest first.
 _HABITUAL = (".venv", "venv", ".conda", "env")
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
@@ -46,6 +46,7 @@ class Site:
         platform_tag: operating system and processor, for example `linux_x86_64`, `macosx_arm64`.
         found_by: `--python`, or the environment's path relative to the project root.
         remarks: what about it cannot be known from its files, each one sentence.
+        role: what it is the environment of: release, train, eval, data or other.
     """
 
     prefix: Path
@@ -55,6 +56,12 @@ class Site:
     platform_tag: str
     found_by: str
     remarks: tuple[str, ...] = ()
+    role: str = RELEASE
+
+    @property
+    def id(self) -> str:
+        """Return the id of its `Environment`."""
+        return environment_id(self.role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,11 @@ class NoSite:
 
     reason: str
     kind: GapKind = GapKind.ABSENT
+
+
+def environment_id(role: str) -> str:
+    """Return the id of the environment of a role."""
+    return f"env:{role}"
 
 
 def find_site(scope: Scope) -> Site | NoSite:
@@ -77,7 +89,7 @@ def find_site(scope: Scope) -> Site | NoSite:
     if scope.python is not None:
         return _named(scope, scope.python)
     found = list(_habitual(scope))
-    candidates = [prefix for prefix in found if not _is_own(prefix)]
+    candidates = [prefix for prefix in found if not is_own(prefix)]
     if not candidates:
         if found:
             reason = f"{_relative(found[0], scope)} is the environment that mlbom itself runs in"
@@ -90,7 +102,7 @@ def find_site(scope: Scope) -> Site | NoSite:
     ]
     shown = _relative(candidates[0], scope)
     try:
-        site = _site(candidates[0], shown, remarks)
+        site = read_site(candidates[0], shown, remarks)
     except UnreadableError as error:
         return NoSite(reason=str(error), kind=GapKind.UNREADABLE)
     return site if site.paths else NoSite(reason=f"{shown} holds no site-packages")
@@ -100,13 +112,13 @@ def _named(scope: Scope, named: Path) -> Site | NoSite:
     check_interpreter(named, scope.project_root)
     prefix = named.absolute() if os.path.isdir(named) else prefix_of(named)
     remarks = []
-    if _is_own(prefix):
+    if is_own(prefix):
         remarks.append(
             "the environment named by --python is the one that mlbom itself runs in: which of its"
             " packages are there only for mlbom is not known"
         )
     try:
-        site = _site(prefix, "--python", remarks)
+        site = read_site(prefix, "--python", remarks)
     except UnreadableError as error:
         return NoSite(reason=str(error), kind=GapKind.UNREADABLE)
     if not site.paths:
@@ -124,7 +136,8 @@ def _habitual(scope: Scope) -> Iterator[Path]:
                 yield prefix
 
 
-def _is_own(prefix: Path) -> bool:
+def is_own(prefix: Path) -> bool:
+    """Return whether an environment is the one that mlbom itself runs in."""
     try:
         return os.path.samefile(prefix, sys.prefix)
     except OSError:
@@ -136,7 +149,18 @@ def _relative(prefix: Path, scope: Scope) -> str:
     return prefix.relative_to(root).as_posix()
 
 
-def _site(prefix: Path, found_by: str, remarks: list[str]) -> Site:
+def read_site(prefix: Path, found_by: str, remarks: list[str], role: str = RELEASE) -> Site:
+    """Return the environment of a prefix, perhaps without any folder that holds distributions.
+
+    Args:
+        prefix: its root folder.
+        found_by: how it was chosen; tells nothing of where it lies.
+        remarks: what is already known to be unknown; it is added to.
+        role: what it is the environment of.
+
+    Raises:
+        UnreadableError: pyvenv.cfg or a folder of packages is here and cannot be read.
+    """
     settings = _settings(prefix)
     version, implementation = _version(prefix, settings)
     paths = import_paths(prefix, version, settings)
@@ -154,6 +178,7 @@ def _site(prefix: Path, found_by: str, remarks: list[str]) -> Site:
         platform_tag=platform,
         found_by=found_by,
         remarks=(*remarks, *paths.remarks),
+        role=role,
     )
 
 

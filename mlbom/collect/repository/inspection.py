@@ -9,7 +9,12 @@ from urllib.parse import quote_from_bytes
 
 from mlbom import guard
 from mlbom.collect.repository import SUBJECT
-from mlbom.collect.repository.worktree import Question, WorkTree, compare_work_tree
+from mlbom.collect.repository.worktree import (
+    Question,
+    WorkTree,
+    compare_work_tree,
+    index_paths,
+)
 from mlbom.collect.scope import Scope, Witness
 from mlbom.errors import GitMissingError, LimitError, RepositoryError, UnverifiedOwnerError
 from mlbom.evidence.nodes import Pair, Repository
@@ -45,6 +50,17 @@ def observe_repository(scope: Scope, top: Path, witness: Witness) -> _Told:
     except LimitError as error:
         # Not asked for the other parts: they would keep us waiting as long.
         yield witness.cannot_read(SUBJECT, error)
+
+
+def tracked_paths(top: Path, root: Path) -> frozenset[str]:
+    """Return the tracked files below a folder, relative to it.
+
+    Raises:
+        GitMissingError, UnverifiedOwnerError, RepositoryError, LimitError: git does not tell.
+    """
+    below = root.relative_to(top).as_posix()
+    names = _Names(below)
+    return frozenset(names.of(path) for path in index_paths(open_repository(top), below))
 
 
 class _Inspection:

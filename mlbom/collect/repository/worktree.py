@@ -85,6 +85,15 @@ def compare_work_tree(repository: GitRepository, question: Question) -> WorkTree
     return comparison.found
 
 
+def index_paths(repository: GitRepository, below: str) -> Iterator[bytes]:
+    """Yield the paths of the index below a folder, relative to the top.
+
+    Raises:
+        RepositoryError: the index cannot be read.
+    """
+    return (entry.path for entry in _index(repository, below))
+
+
 def _index(repository: GitRepository, below: str) -> Iterator[Tracked]:
     told = repository.read("ls-files", "-z", "-v", "--stage", "--full-name", "--", below)
     start = 0

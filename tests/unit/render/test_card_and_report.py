@@ -101,7 +101,7 @@ def test_hostile_text_stays_one_markdown_cell() -> None:
 
 def test_a_project_card_says_what_is_not_known(tmp_path: Path) -> None:
     card = card_of(training_project(tmp_path))
-    assert "Training is not attested" in card
+    assert "Training: not recorded" in card
     assert "nobody states the model's description" in card
     assert "More Information Needed" not in card
 

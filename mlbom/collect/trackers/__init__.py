@@ -1,0 +1,1 @@
+"""Numbers that a run reported: on its output, and in the files of experiment trackers."""

@@ -1,0 +1,201 @@
+"""run: launch and watch -> hash what was read and written -> state -> guard -> sign -> keep.
+
+The signer is opened before the command starts: a key that cannot sign is found out in the first
+second, not after the last epoch.
+"""
+
+import secrets
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlbom import guard
+from mlbom.attest.classic import classic_envelope, keyid, link_name, link_payload
+from mlbom.attest.run_claim import RunClaim, StepKind, run_statement
+from mlbom.attest.statement import Statement
+from mlbom.attest.types import PAYLOAD_TYPE
+from mlbom.collect.repository.source import read_source
+from mlbom.errors import MlbomError, OutputError, SecretLeakError
+from mlbom.outdir import file_name, project_lock, replace_file, write_whole
+from mlbom.pipeline.step_facts import RUNS, measure_step
+from mlbom.record.launcher import record_step
+from mlbom.record.recording import Recording, StepPlan
+from mlbom.render.records import (
+    StepFacts,
+    classic_artifacts,
+    private_inputs,
+    step_claim,
+    step_subjects,
+)
+from mlbom.sign.signer import BundleSigner, Signer, Timestamper, check_stampable, seal
+
+RECORD = "record.sigstore.json"
+UNSIGNED = "record.intoto.json"
+# in-toto's own limit for what a link should weigh (chain.md section 2).
+_MOST_LINK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What to record.
+
+    Args:
+        name: of the step.
+        kind: what it is for.
+        argv: the command, unmodified.
+        cwd: where it runs, absolute.
+        project_root: the folder of `.mlbom/`, absolute, links resolved.
+        inputs: files or folders declared as read, absolute.
+        outputs: files or folders declared as written, absolute.
+        observe: auto, hook, fanotify or strace.
+        publish_names: whether names of untracked inputs are published.
+        export: a further place for the record, or None.
+    """
+
+    name: str
+    kind: StepKind
+    argv: tuple[str, ...]
+    cwd: Path
+    project_root: Path
+    inputs: tuple[Path, ...] = ()
+    outputs: tuple[Path, ...] = ()
+    observe: str = "auto"
+    publish_names: bool = False
+    export: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What was recorded.
+
+    Args:
+        recording: the step as it ran.
+        claim: what the record claims.
+        statement: the statement, as signed or as left unsigned.
+        record: the record's file.
+        link: the classic link's file, or None when there is none.
+        signer: who signed: `key FINGERPRINT` or an identity; empty when nobody did.
+    """
+
+    recording: Recording
+    claim: RunClaim
+    statement: Statement
+    record: Path
+    link: Path | None = None
+    signer: str = ""
+
+
+def run(request: RunRequest, signer: Signer | None, stamp: Timestamper | None = None) -> RunResult:
+    """Run a step, record it, and keep the record whatever became of the command.
+
+    Args:
+        request: what to record.
+        signer: who signs the record, or None.
+        stamp: gets a trusted time for the signature, or None.
+
+    Raises:
+        OutputError, LockedError: `.mlbom` cannot be written; the command was not started.
+        UsageError: the command cannot be started.
+        SecretLeakError: the record would publish a secret; an unsigned copy is kept in private.
+        SigningError: the key failed after the run; an unsigned copy is kept in private.
+    """
+    if signer:
+        check_stampable(signer, stamp)
+    folder = _run_folder(request)
+    source = read_source(request.project_root)
+    plan = StepPlan(
+        argv=request.argv,
+        cwd=request.cwd,
+        project_root=request.project_root,
+        folder=folder,
+        inputs=request.inputs,
+        outputs=request.outputs,
+        observe=request.observe,
+    )
+    facts = measure_step(
+        request.name, request.kind, record_step(plan), source, publishes=request.publish_names
+    )
+    claim = step_claim(facts)
+    statement = run_statement(claim, step_subjects(facts))
+    private = request.project_root / ".mlbom" / "private" / RUNS / folder.name
+    write_whole(private / "inputs.manifest", private_inputs(facts), 0o600)
+    result = RunResult(
+        recording=facts.recording, claim=claim, statement=statement, record=folder / UNSIGNED
+    )
+    try:
+        return _kept(request, result, facts, _Seal(signer, stamp) if signer else None)
+    except MlbomError:
+        # Hours of computing are never lost to a key or to a token in a command line.
+        write_whole(private / UNSIGNED, statement.payload(), 0o600)
+        raise
+
+
+def _run_folder(request: RunRequest) -> Path:
+    """Make the folder of this run; its name is the time and four random bytes."""
+    private = request.project_root / ".mlbom"
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    folder = private / RUNS / f"{stamp}-{file_name(request.name)}-{secrets.token_hex(4)}"
+    with project_lock(private) as writable:
+        if not writable:
+            message = f"cannot keep a record: {private} is not writable"
+            raise OutputError(message, hint="the command was not started")
+        folder.mkdir(parents=True, mode=0o755)
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class _Seal:
+    """Who signs a record, and where its time comes from."""
+
+    signer: Signer
+    stamp: Timestamper | None
+
+
+def _kept(request: RunRequest, result: RunResult, facts: StepFacts, by: _Seal | None) -> RunResult:
+    """Sign the record and its link, and put both beside the run's logs."""
+    payload = result.statement.payload()
+    _refuse_secrets(payload)
+    if by is None:
+        write_whole(result.record, payload)
+        _export(request, payload)
+        return result
+    sealed = seal(by.signer, result.statement, by.stamp)
+    record = result.record.with_name(RECORD)
+    write_whole(record, sealed.bundle)
+    _export(request, sealed.bundle)
+    if isinstance(by.signer, BundleSigner):
+        # A classic link names a key, and a certificate of ten minutes is none.
+        return replace(result, record=record, signer=by.signer.identity())
+    link = _link(record.parent, facts, result.claim, by.signer)
+    return replace(result, record=record, link=link, signer=f"key {by.signer.public_key.hint}")
+
+
+def _link(folder: Path, facts: StepFacts, claim: RunClaim, signer: Signer) -> Path | None:
+    """Write the classic link; None when it would be larger than a link should be."""
+    materials, products = classic_artifacts(facts)
+    payload = link_payload(
+        claim.name,
+        materials,
+        products,
+        claim.command,
+        byproducts={"return-value": claim.exit_code, "signal": claim.signal},
+    )
+    if len(payload) > _MOST_LINK:
+        return None
+    _refuse_secrets(payload)
+    identity = keyid(signer.public_key)
+    path = folder / link_name(file_name(claim.name), identity)
+    write_whole(path, classic_envelope(signer.sign(payload, PAYLOAD_TYPE), identity))
+    return path
+
+
+def _export(request: RunRequest, record: bytes) -> None:
+    if request.export is not None:
+        replace_file(request.export, record)
+
+
+def _refuse_secrets(payload: bytes) -> None:
+    for hit in guard.find_secrets(payload):
+        message = f"the record would publish something shaped like a {hit.rule}"
+        hint = "an unsigned copy is kept in .mlbom/private; give secrets by a file or a variable"
+        raise SecretLeakError(message, hint=hint)

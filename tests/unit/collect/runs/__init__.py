@@ -1,0 +1,1 @@
+"""Tests of recorded runs: reading, joining, observing."""

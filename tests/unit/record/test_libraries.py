@@ -1,0 +1,158 @@
+"""The recorder and the real libraries: readers that open files by themselves, torch, a hub."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.record.step import Project
+
+torch = pytest.importorskip("torch")
+
+INPUTS = """
+import os, sqlite3
+import h5py, numpy, pandas, pyarrow, pyarrow.parquet, torch
+from safetensors.torch import save_file
+os.makedirs("data/parts"); os.chdir("data")
+for i in range(2): open(f"worker{i}.txt", "w").write("1")
+torch.save({"a": torch.ones(3)}, "t.pt"); torch.save({"a": torch.ones(3)}, "m.pt")
+torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), "j.pt")
+save_file({"a": torch.ones(3)}, "s.safetensors")
+for name in ("a.parquet", "b.parquet", "parts/1.parquet", "parts/2.parquet"):
+    pyarrow.parquet.write_table(pyarrow.table({"a": [1]}), name)
+open("map.bin", "wb").write(b"abcd"); open("c.csv", "w").write("a\\n1\\n")
+h5py.File("h.h5", "w")["x"] = [1, 2]
+connection = sqlite3.connect("q.db"); connection.execute("create table t (a)")
+connection.commit(); numpy.ones(9, "u1").tofile("mem.bin")
+"""
+STEP = """
+import os, sqlite3
+import h5py, numpy, pandas, pyarrow, pyarrow.dataset, pyarrow.parquet, torch
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader, Dataset
+class Texts(Dataset):
+    def __len__(self): return 2
+    def __getitem__(self, i): return float(open(f"worker{i}.txt").read())
+os.chdir("data")
+if __name__ == "__main__":
+    for _ in DataLoader(Texts(), num_workers=2, batch_size=1): pass
+    torch.load("t.pt"); torch.load("m.pt", mmap=True); torch.jit.load("j.pt")
+    torch.from_file("map.bin", size=1)
+    weights = load_file("s.safetensors")
+    pyarrow.parquet.read_table("a.parquet"); pandas.read_parquet("b.parquet")
+    pyarrow.dataset.dataset("parts").to_table()
+    h5py.File("h.h5")["x"][:]
+    sqlite3.connect("q.db").execute("select * from t").fetchall()
+    numpy.memmap("mem.bin", dtype="u1", mode="r")[:3]; pandas.read_csv("c.csv")
+    save_file(weights, "../out.safetensors"); torch.save(weights, "../out.pt")
+    pyarrow.parquet.write_table(pyarrow.table({"a": [1]}), "../out.parquet")
+    load_file("../out.safetensors"); torch.load("../out.pt")
+    pyarrow.parquet.read_table("../out.parquet")
+"""
+
+
+@pytest.mark.parametrize("observe", ["hook", "auto"])
+def test_every_reader_is_seen_and_what_was_written_is_no_input(
+    project: Project, observe: str
+) -> None:
+    for name in ("safetensors", "pyarrow", "pandas", "h5py"):
+        pytest.importorskip(name)
+    assert project.run(INPUTS).succeeded
+    made = {p.relative_to(project.root).as_posix() for p in project.root.glob("data/**/*.*")}
+    recording = project.run(STEP, observe=observe)
+    assert recording.succeeded
+    assert project.names(recording.reads) == {*made, "step.py"}
+    assert len(made) == 15
+    assert project.names(recording.writes) == {"out.safetensors", "out.pt", "out.parquet"}
+    assert recording.overwritten == ()
+    assert recording.seeds == {}
+    assert not [text for text in recording.unseen if "failed" in text]
+
+
+def test_torch_tells_its_seeds_and_its_flags_as_they_changed(project: Project) -> None:
+    recording = project.run(
+        "import numpy, os, random, torch\n"
+        "random.seed(1); numpy.random.seed(2); torch.manual_seed(3); numpy.random.default_rng(4)\n"
+        "torch.backends.cudnn.benchmark = True\n"
+        "model = torch.nn.Linear(2, 2); optimizer = torch.optim.SGD(model.parameters(), 0.1)\n"
+        "model(torch.ones(1, 2)).sum().backward(); optimizer.step()\n"
+        "torch.use_deterministic_algorithms(True, warn_only=True)\n"
+        "os.environ['CUBLAS_WORKSPACE_CONFIG'] = ':4096:8'\n"
+        "torch.backends.cudnn.benchmark = False\n"
+    )
+    assert recording.succeeded
+    assert recording.seeds == {"numpy": "2", "numpy.default_rng": "4", "random": "1", "torch": "3"}
+    assert recording.flags["torch.cudnn.benchmark"] == "False -> True -> False"
+    assert recording.flags["torch.deterministic_algorithms"] == "False -> warn_only"
+    assert recording.flags["CUBLAS_WORKSPACE_CONFIG"] == "unset -> :4096:8"
+    assert recording.flags["torch.default_dtype"] == "torch.float32"
+    assert int(recording.flags["torch.num_threads"]) >= 1
+    assert recording.loaded["torch"] == torch.__version__
+    assert not [text for text in recording.unseen if "failed" in text]
+
+
+def test_flags_survive_a_kill_after_the_first_step(project: Project) -> None:
+    recording = project.run(
+        "import os, torch\ntorch.backends.cudnn.deterministic = True\n"
+        "weight = torch.nn.Parameter(torch.ones(1)); optimizer = torch.optim.AdamW([weight])\n"
+        "weight.sum().backward(); optimizer.step(); os.kill(os.getpid(), 9)\n"
+    )
+    assert recording.signal == 9
+    assert recording.flags["torch.cudnn.deterministic"] == "False -> True"
+    assert "torch.num_threads" in recording.flags
+
+
+def test_a_recorded_training_gives_the_same_bits(project: Project) -> None:
+    code = (
+        "import torch\ntorch.manual_seed(0)\nm = torch.nn.Linear(8, 8)\n"
+        "o = torch.optim.Adam(m.parameters())\n"
+        "for _ in range(20):\n    o.zero_grad(); m(torch.randn(4, 8)).square().sum().backward()\n"
+        "    o.step()\n"
+        "print([v.item().hex() for v in m.weight.flatten()[:4]], torch.get_num_threads())\n"
+    )
+    recorded = project.run(code).stdout
+    assert recorded is not None
+    import subprocess
+
+    plain = subprocess.run(
+        [sys.executable, "step.py"], cwd=project.root, capture_output=True, text=True, check=True
+    )
+    assert recorded.read_text() == plain.stdout
+
+
+HUB_FILE = b'{"hidden_size": 4}'
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_a_download_from_a_hub_names_its_commit(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    from tests.unit.record.hub_server import hub_server
+
+    with hub_server({"config.json": HUB_FILE}, COMMIT) as address:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "HF_HUB_OFFLINE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+        recording = project.run(
+            "from huggingface_hub import hf_hub_download, snapshot_download\n"
+            "path = hf_hub_download('org/model', 'config.json', revision='v1'); open(path).read()\n"
+            "hf_hub_download('org/model', 'config.json', local_dir='local')\n"
+            "snapshot_download('org/model', revision='v1')\n"
+            "hf_hub_download('org/data', 'config.json', repo_type='dataset')\n"
+        )
+    assert recording.succeeded
+    data, model = recording.remote
+    assert (model.kind, model.name, model.revision) == ("model", "org/model", COMMIT)
+    assert model.requested == "v1"
+    assert {Path(path).name for path in model.files} == {"config.json"}
+    assert (data.kind, data.name, data.requested, data.revision) == (
+        "dataset",
+        "org/data",
+        "",
+        COMMIT,
+    )
+    assert project.names(recording.reads) == {"step.py"}
+    assert {Path(path).name for path in recording.writes} >= {"config.json"}
