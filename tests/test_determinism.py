@@ -10,6 +10,7 @@ import pytest
 
 from mlbom.sign.newkey import KeyPaths, make_key
 from tests.fixtures.projects import model_directory, training_project
+from tests.fixtures.records import recorded_project
 
 WORLDS: tuple[dict[str, str], ...] = (
     {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "0"},
@@ -17,7 +18,7 @@ WORLDS: tuple[dict[str, str], ...] = (
 )
 
 
-@pytest.mark.parametrize("make", [model_directory, training_project])
+@pytest.mark.parametrize("make", [model_directory, training_project, recorded_project])
 def test_another_world_gives_the_same_bytes(tmp_path: Path, make: object) -> None:
     key = KeyPaths.of(tmp_path / "keys" / "k.pem")
     make_key(key)

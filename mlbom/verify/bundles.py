@@ -1,34 +1,31 @@
 """Bundles to statements: the signature is checked before the payload is parsed, never after."""
 
+import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from mlbom.attest.bundle import MAX_BYTES, Bundle, check_bundle_size, parse_bundle
-from mlbom.attest.dsse import pae
 from mlbom.attest.statement import Statement, parse_statement
-from mlbom.attest.types import CYCLONEDX_PREDICATE, OMS_PREDICATE, RELEASE_PREDICATE
+from mlbom.attest.types import STATEMENT_TYPE
 from mlbom.digest.tree import EntryKind
 from mlbom.errors import LimitError, UnreadableError
 from mlbom.formats.strict_json import parse_json
 from mlbom.verify.directory import BUNDLES, ReleaseDirectory
-from mlbom.verify.trust import TrustedKey, TrustedKeys
-from mlbom.verify.verdict import Ledger
+from mlbom.verify.kinds import Kind, kinds_of
+from mlbom.verify.policy import TrustedSigner
+from mlbom.verify.refusal import Refusal
+from mlbom.verify.rules import RULE_BY_ID
+from mlbom.verify.signatures import Signature, check_signature
+from mlbom.verify.trust import Trust, told_roles, told_signer
+from mlbom.verify.verdict import Ledger, told_time
 
 MAX_BUNDLES = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of statement: what it is called, and the role that its signer needs."""
-
-    name: str
-    role: str
-
-
-CLOSING = Kind("closing", "release")
-WEIGHTS = Kind("weights", "release")
-BOM = Kind("BOM", "bom")
-# Every kind that has a place in a release. What is not here is refused, not skipped.
-KINDS = {RELEASE_PREDICATE: CLOSING, OMS_PREDICATE: WEIGHTS, CYCLONEDX_PREDICATE: BOM}
+# What is wrong with a signature, not with what it says. A policy that names its steps counts the
+# good signatures of each, so that a further one that does not hold is only told.
+_OF_A_SIGNATURE = frozenset(
+    "untrusted-signer bad-signature bad-certificate bad-timestamp revoked-key expired-key "
+    "not-yet-valid".split()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,29 +35,35 @@ class SignedStatement:
     Args:
         path: the bundle, relative to the output directory.
         sha256: of the bundle file.
-        signer: whose key verified it.
+        payload: SHA-256 of the signed bytes: equal for two signatures of one statement.
+        signer: whose key or identity verified it.
+        time: when it was signed as somebody trusted vouches for, seconds since 1970, or None.
         kind: what it states.
         statement: what was signed.
     """
 
     path: str
     sha256: str
-    signer: TrustedKey
+    payload: str
+    signer: TrustedSigner
+    time: int | None
     kind: Kind
     statement: Statement
 
-
-class _RefusedBundle(Exception):  # noqa: N818 - an outcome, not an error of ours
-    """Why a bundle is not a good statement: the rule that it breaks, and what about it."""
-
-    def __init__(self, message: str, rule: str) -> None:
-        super().__init__(message)
-        self.rule = rule
-        self.message = message
+    @property
+    def document(self) -> dict[str, Any]:
+        """Return the statement as a JSON object."""
+        told = self.statement
+        return {
+            "_type": STATEMENT_TYPE,
+            "subject": [{"name": s.name, "digest": dict(s.digests)} for s in told.subjects],
+            "predicateType": told.predicate_type,
+            "predicate": dict(told.predicate),
+        }
 
 
 def read_bundles(
-    directory: ReleaseDirectory, trust: TrustedKeys, ledger: Ledger
+    directory: ReleaseDirectory, trust: Trust, ledger: Ledger
 ) -> tuple[SignedStatement, ...]:
     """Return the good statements of a release; every other bundle becomes a problem."""
     for entry in directory.entries:
@@ -74,72 +77,94 @@ def read_bundles(
         return ()
     signed: list[SignedStatement] = []
     for entry in bundles:
+        name, checked = (
+            f"signature of {entry.path}",
+            "DSSE signature, role and window of the signer",
+        )
         since = len(ledger.problems)
         why = ""
         try:
             found = _open(entry.path, directory, trust)
-        except _RefusedBundle as refused:
-            ledger.problem(refused.rule, f"{entry.path}: {refused.message}", entry.path)
+        except Refusal as refused:
+            message = f"{entry.path}: {refused.message}"
+            if refused.rule in _OF_A_SIGNATURE and trust.policy.steps:
+                ledger.problem("surplus-signature", f"{message}: not counted", entry.path)
+                ledger.not_checked(name, checked, f"{RULE_BY_ID[refused.rule].title}: not counted")
+                continue
+            ledger.problem(refused.rule, message, entry.path)
         else:
             signed.append(found)
-            why = f"key {found.signer.key.hint}, trusted for {found.signer.told_roles}"
-        ledger.judge(f"signature of {entry.path}", "DSSE signature, role of the signer", since, why)
+            why = f"{told_signer(found.signer)}, trusted for {told_roles(found.signer.roles)}"
+            if found.time is not None:
+                why += f", signed by {told_time(found.time)}"
+        ledger.judge(name, checked, since, why)
     return tuple(signed)
 
 
-def _open(path: str, directory: ReleaseDirectory, trust: TrustedKeys) -> SignedStatement:
-    bundle = _parse(path, directory)
-    signer = _verified_signer(bundle, trust)
-    statement = _statement(bundle)
-    kind = KINDS.get(statement.predicate_type)
-    if kind is None:
-        message = f"it states {statement.predicate_type}, which has no place in a release"
-        raise _RefusedBundle(message, "unexpected-predicate")
-    if kind.role not in signer.roles:
-        message = (
-            f"a {kind.name} statement by {signer.key.hint}, which is trusted for "
-            f"{signer.told_roles}, not for {kind.role}"
-        )
-        raise _RefusedBundle(message, "wrong-role")
-    sha256 = directory.digests_read(path)["sha256"]
-    return SignedStatement(path=path, sha256=sha256, signer=signer, kind=kind, statement=statement)
+def parse_bundle_bytes(data: bytes) -> Bundle:
+    """Return a bundle from its bytes.
 
-
-def _parse(path: str, directory: ReleaseDirectory) -> Bundle:
+    Raises:
+        Refusal: `too-large` or `malformed-bundle`.
+    """
     try:
-        data = directory.read(path, MAX_BYTES)
         check_bundle_size(data)
-    except LimitError as error:
-        raise _RefusedBundle(error.message, "too-large") from error
-    except UnreadableError as error:
-        raise _RefusedBundle(error.message, "unreadable") from error
-    try:
         return parse_bundle(parse_json(data, "the bundle", safe_integers=True))
+    except LimitError as error:
+        raise Refusal(error.message, "too-large") from error
     except UnreadableError as error:
-        raise _RefusedBundle(error.message, "malformed-bundle") from error
+        raise Refusal(error.message, "malformed-bundle") from error
 
 
-def _verified_signer(bundle: Bundle, trust: TrustedKeys) -> TrustedKey:
-    """Return the trusted key whose signature the bundle carries."""
-    if bundle.certificates:
-        message = "untrusted signer: signed with a certificate, and you trust plain keys"
-        raise _RefusedBundle(message, "untrusted-signer")
-    signer = trust.by_hint(bundle.hint)
-    if signer is None:
-        message = f"untrusted signer {bundle.hint}"
-        raise _RefusedBundle(message, "untrusted-signer")
-    envelope = bundle.envelope
-    covered = pae(envelope.payload_type, envelope.payload)
-    if not signer.key.verify(envelope.signature, covered):
-        message = f"the signature does not verify with the trusted key {bundle.hint}"
-        raise _RefusedBundle(message, "bad-signature")
-    return signer
+def parse_payload(bundle: Bundle) -> Statement:
+    """Return the payload of a verified bundle as a statement.
 
-
-def _statement(bundle: Bundle) -> Statement:
-    """Return the payload of a verified bundle as a statement."""
+    Raises:
+        Refusal: `malformed-statement`.
+    """
     try:
         document = parse_json(bundle.envelope.payload, "the statement", safe_integers=True)
         return parse_statement(document)
     except UnreadableError as error:
-        raise _RefusedBundle(error.message, "malformed-statement") from error
+        raise Refusal(error.message, "malformed-statement") from error
+
+
+def signer_and_kind(
+    signature: Signature, kinds: tuple[Kind, ...], now: int
+) -> tuple[TrustedSigner, Kind]:
+    """Return who signed, and which of the possible kinds his role makes a statement.
+
+    Raises:
+        Refusal: as `Signature.signer_for`, about the likeliest kind when none fits.
+    """
+    refusals: list[Refusal] = []
+    for kind in kinds:
+        try:
+            return signature.signer_for(kind.roles, kind.name, now), kind
+        except Refusal as refused:
+            refusals.append(refused)
+    windows = (refused for refused in refusals if refused.rule != "wrong-role")
+    raise next(windows, refusals[0])
+
+
+def _open(path: str, directory: ReleaseDirectory, trust: Trust) -> SignedStatement:
+    try:
+        data = directory.read(path, MAX_BYTES)
+    except LimitError as error:
+        raise Refusal(error.message, "too-large") from error
+    except UnreadableError as error:
+        raise Refusal(error.message, "unreadable") from error
+    bundle = parse_bundle_bytes(data)
+    signature = check_signature(bundle, data, trust)
+    statement = parse_payload(bundle)
+    kinds = kinds_of(statement, trust.policy.steps)
+    signer, kind = signer_and_kind(signature, kinds, trust.now)
+    return SignedStatement(
+        path=path,
+        sha256=directory.digests_read(path)["sha256"],
+        payload=hashlib.sha256(bundle.envelope.payload).hexdigest(),
+        signer=signer,
+        time=signature.time,
+        kind=kind,
+        statement=statement,
+    )

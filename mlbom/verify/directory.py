@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,9 +84,9 @@ class ReleaseDirectory:
         """Return the digests of a file that `read` returned."""
         return self._read[path]
 
-    def measure(self, algorithms: Sequence[str], *, without: str) -> Measured:
-        """Hash every file except one."""
-        entries = (entry for entry in self.entries if entry.path != without)
+    def measure(self, algorithms: Sequence[str], *, without: Collection[str]) -> Measured:
+        """Hash every file except some."""
+        entries = (entry for entry in self.entries if entry.path not in without)
         return measure(self.root, entries, algorithms, self._read)
 
 

@@ -10,16 +10,21 @@ from mlbom.digest.tree import Entry, EntryKind, walk
 from mlbom.errors import PathNotFoundError, UsageError
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Dataset, Model
+from mlbom.verify.materials import NOBODY, is_trusted
 from mlbom.verify.measure import locate, measure
+from mlbom.verify.policy import Policy
 from mlbom.verify.verdict import Ledger, counted
 
 
-def check_inputs(ledger: Ledger, graph: Graph, check_data: Mapping[str, Path]) -> None:
+def check_inputs(
+    ledger: Ledger, graph: Graph, policy: Policy, check_data: Mapping[str, Path]
+) -> None:
     """Note an edge for each dataset and base model.
 
     Args:
         ledger: takes the edges.
         graph: the evidence, bound by the closing statement.
+        policy: may trust some of them although nobody attests them.
         check_data: folder or file of a dataset, by the dataset's name, id or path.
 
     Raises:
@@ -33,15 +38,21 @@ def check_inputs(ledger: Ledger, graph: Graph, check_data: Mapping[str, Path]) -
         raise UsageError(message, looked=[d.name or d.id for d in datasets])
     for dataset in datasets:
         place = next((check_data[n] for n in _names(dataset) if n in check_data), None)
-        _check_dataset(ledger, dataset, place)
+        trusted = dataset.manifest and is_trusted(policy, sha256=dataset.manifest.value)
+        _check_dataset(ledger, dataset, place, trusted=bool(trusted))
     for base in sorted({base for model in graph.nodes(Model) for base in model.base_models}):
-        ledger.not_checked(f"base model {base}", "a name", "trusted by nobody")
+        if is_trusted(policy, base) or is_trusted(policy, f"pkg:huggingface/{base}"):
+            ledger.held(f"base model {base}", "a name", "your policy trusts it")
+        else:
+            ledger.not_checked(f"base model {base}", "a name", NOBODY)
 
 
-def _check_dataset(ledger: Ledger, dataset: Dataset, place: Path | None) -> None:
+def _check_dataset(ledger: Ledger, dataset: Dataset, place: Path | None, *, trusted: bool) -> None:
     name = f"dataset {dataset.name or dataset.id.removeprefix('data:')}"
-    if dataset.manifest is None:
-        why = "trusted by nobody: no digest of it is known"
+    if trusted and place is None:
+        ledger.held(name, f"manifest {dataset.manifest}", "your policy trusts it; not re-hashed")
+    elif dataset.manifest is None:
+        why = f"{NOBODY}: no digest of it is known"
         ledger.not_checked(name, "a name", why)
     elif place is None:
         checked = f"manifest {dataset.manifest}"

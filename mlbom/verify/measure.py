@@ -2,13 +2,16 @@
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from mlbom.digest.hashing import FileDigest, Hashing
 from mlbom.digest.tree import Entry, EntryKind
+from mlbom.errors import UnreadableError
 from mlbom.verify.compare import Digests, compare, differing
+from mlbom.verify.handover import Handover
 from mlbom.verify.verdict import Ledger
 
 
@@ -26,6 +29,21 @@ class Measured:
     refused: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
 
+    def merged(self, other: "Measured") -> "Measured":
+        """Return both together."""
+        return Measured(
+            self.digests | other.digests,
+            self.refused | other.refused,
+            self.unreadable | other.unreadable,
+        )
+
+
+class Copying(NamedTuple):
+    """With which algorithms files are hashed, and who takes a copy on the way, if anyone."""
+
+    algorithms: Sequence[str]
+    handover: Handover | None = None
+
 
 def measure(
     root: Path,
@@ -42,25 +60,58 @@ def measure(
         known: digests of files whose bytes were read already; these are not read again.
     """
     measured = Measured()
-    files: dict[str, Entry] = {}
+    # Two names of a hub cache may mean one blob.
+    files: dict[str, list[Entry]] = {}
     for entry in entries:
         if known and entry.path in known and entry.kind is EntryKind.FILE:
             measured.digests[entry.path] = known[entry.path]
         elif entry.kind is EntryKind.FILE:
-            files[entry.location] = entry
+            files.setdefault(entry.location, []).append(entry)
         elif entry.kind is EntryKind.LINK:
             measured.refused[entry.path] = f"a link to {entry.target}"
         elif entry.kind is EntryKind.SPECIAL:
             measured.refused[entry.path] = "a device, pipe or socket"
         elif entry.kind is EntryKind.UNREADABLE:
             measured.unreadable[entry.path] = f"cannot read {entry.path}"
-    wanted = ((place, entry.nbytes) for place, entry in files.items())
+    wanted = ((place, alike[0].nbytes) for place, alike in files.items())
     for place, outcome in Hashing(root, algorithms).start(wanted).result().items():
-        path = files[place].path
-        if isinstance(outcome, FileDigest):
-            measured.digests[path] = {d.algorithm: d.value for d in outcome.digests}
-        else:
+        for entry in files[place]:
+            if isinstance(outcome, FileDigest):
+                measured.digests[entry.path] = {d.algorithm: d.value for d in outcome.digests}
+            else:
+                measured.unreadable[entry.path] = outcome.message
+    return measured
+
+
+def measure_copying(
+    root: Path, entries: Iterable[Entry], listed: Container[str], copying: Copying
+) -> Measured:
+    """Hash the files of a folder as `measure` does, and take a copy of those that are listed.
+
+    Args:
+        root: the folder.
+        entries: what was found in it.
+        listed: paths that belong to the copy; they must be safe names.
+        copying: algorithms, and where the copy goes, if anywhere.
+    """
+    algorithms, handover = copying
+    if handover is None:
+        return measure(root, entries, algorithms)
+    found = list(entries)
+    files = [e for e in found if e.kind is EntryKind.FILE and e.path in listed]
+    copied = copy_files(root, ((e, e.path) for e in files), copying)
+    return copied.merged(measure(root, [e for e in found if e not in files], algorithms))
+
+
+def copy_files(root: Path, wanted: Iterable[tuple[Entry, str]], copying: Copying) -> Measured:
+    """Hash files while they are copied; each is known by the path that it gets in the copy."""
+    measured = Measured()
+    algorithms, handover = copying
+    for path, outcome in handover.take(root, wanted, algorithms) if handover else ():
+        if isinstance(outcome, UnreadableError):
             measured.unreadable[path] = outcome.message
+        else:
+            measured.digests[path] = outcome
     return measured
 
 

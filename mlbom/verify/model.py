@@ -6,12 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlbom.attest.statement import unsafe_name
-from mlbom.digest.ignore import RELEASE_FILES, ignore_list
+from mlbom.digest.ignore import RELEASE_FILES, IgnoreList, ignore_list
 from mlbom.digest.tree import Entry, EntryKind, walk, walk_files
 from mlbom.guard import printable
 from mlbom.verify.compare import Digests, differing
 from mlbom.verify.directory import SUMMARY
-from mlbom.verify.measure import Measured, hold_against, locate, measure
+from mlbom.verify.handover import Handover
+from mlbom.verify.measure import (
+    Copying,
+    Measured,
+    copy_files,
+    hold_against,
+    locate,
+    measure,
+    measure_copying,
+)
 from mlbom.verify.verdict import Ledger, counted
 
 EDGE_TREE = "model.manifest -> model files"
@@ -30,6 +39,7 @@ class ExpectedModel:
         sizes: sizes in bytes by path, as far as the evidence tells them.
         release: the output directory.
         bound: SHA-256 of every file of the release, for what publishing copies beside the model.
+        ignore: further root-relative prefixes that this verifier's policy leaves out.
     """
 
     root: Path
@@ -38,6 +48,7 @@ class ExpectedModel:
     sizes: Mapping[str, int]
     release: Path
     bound: frozenset[str]
+    ignore: tuple[str, ...] = ()
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -80,8 +91,14 @@ def find_model_root(ledger: Ledger, root: Path, recorded: str, files: Iterable[s
     return below
 
 
-def check_model(ledger: Ledger, model: ExpectedModel) -> None:
-    """Compare the files of a model with what was signed; each is hashed once."""
+def check_model(ledger: Ledger, model: ExpectedModel, handover: Handover | None = None) -> None:
+    """Compare the files of a model with what was signed; each is read once.
+
+    Args:
+        ledger: takes the edges and problems.
+        model: what must be there.
+        handover: takes a copy of each listed file while it is hashed, or None.
+    """
     since = len(ledger.problems)
     for path in model.files:
         if reason := unsafe_name(path):
@@ -91,19 +108,22 @@ def check_model(ledger: Ledger, model: ExpectedModel) -> None:
         ledger.judge(EDGE_TREE, checked, since, "")
         return
     if model.is_directory:
-        _check_directory(ledger, model)
+        _check_directory(ledger, model, handover)
         why = "every file is the signed one, and no other lies there"
     else:
-        _check_files(ledger, model)
+        _check_files(ledger, model, handover)
         why = "every listed file is the signed one"
     ledger.judge(EDGE_TREE, checked, since, why)
     if model.is_directory:
         _check_release_files(ledger, model)
 
 
-def _check_directory(ledger: Ledger, model: ExpectedModel) -> None:
+def _check_directory(ledger: Ledger, model: ExpectedModel, handover: Handover | None) -> None:
     inside = _release_inside(model)
-    ignored = ignore_list(model_directory=True, extra=(inside,) if inside else ())
+    # What is listed is compared, whatever a policy leaves out.
+    own = [p for p in model.ignore if not any(IgnoreList((p,)).covers(f) for f in model.files)]
+    extra = (*own, inside) if inside else own
+    ignored = ignore_list(model_directory=True, extra=extra)
     entries: list[Entry] = []
     # In a snapshot of a hub cache each file is a link to its blob; any other link is refused.
     for entry in walk_files(model.root, ignored.covers):
@@ -111,20 +131,25 @@ def _check_directory(ledger: Ledger, model: ExpectedModel) -> None:
             entries.append(entry)
         elif entry.path not in RELEASE_FILES and entry.path != inside:
             ledger.skipped.append(printable(entry.path))
-    measured = measure(model.root, entries, model.algorithms)
+    copying = Copying(model.algorithms, handover)
+    measured = measure_copying(model.root, entries, model.files, copying)
     hold_against(ledger, model.files, measured, _WITNESS)
 
 
-def _check_files(ledger: Ledger, model: ExpectedModel) -> None:
+def _check_files(ledger: Ledger, model: ExpectedModel, handover: Handover | None) -> None:
     entries = [entry for path in model.files if (entry := locate(model.root, path))]
-    measured = measure(model.root, entries, model.algorithms)
+    copying = Copying(model.algorithms, handover)
+    measured = measure_copying(model.root, entries, model.files, copying)
     if len(model.files) == 1 and not entries:
         path, digests = next(iter(model.files.items()))
         name = _other_name(model, path, digests)
         if name:
             message = f"{path} has been renamed: its bytes are here as {name}"
             ledger.problem("model-file-renamed", message, path)
-            return
+            renamed = locate(model.root, name)
+            if handover is None or renamed is None:
+                return
+            measured = copy_files(model.root, [(renamed, path)], copying)
     hold_against(ledger, model.files, measured, _WITNESS)
 
 

@@ -1,14 +1,13 @@
 """The output directory against its closing statement: every listed file, and no other."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mlbom.attest.publickey import MAX_BYTES as MAX_KEY_BYTES
 from mlbom.attest.publickey import parse_public_key
 from mlbom.attest.subjects import ReleaseSubjects
 from mlbom.errors import PublicKeyError, UnreadableError
-from mlbom.verify.bundles import SignedStatement
 from mlbom.verify.compare import differing
-from mlbom.verify.directory import ReleaseDirectory
+from mlbom.verify.directory import BUNDLES, ReleaseDirectory
 from mlbom.verify.measure import hold_against
 from mlbom.verify.verdict import Ledger, counted
 
@@ -17,6 +16,7 @@ EDGE_OUTPUTS = "closing statement -> output directory"
 DOCUMENTS = {"model.manifest": 2**28, "evidence.json": 2**28, "bom.cdx.json": 2**26}
 # Documents that `--rerender` compares; a release may lack them.
 RENDERINGS = {"MODEL_CARD.md": 2**26, "report.html": 2**26}
+LINK_SUFFIX = ".link"
 _KEY_SUFFIXES = (".pub", ".pem")
 _POLICY_NAMES = ("mlbom-policy.yaml", "root.layout")
 
@@ -24,16 +24,16 @@ _POLICY_NAMES = ("mlbom-policy.yaml", "root.layout")
 def check_outputs(
     ledger: Ledger,
     directory: ReleaseDirectory,
-    closing: SignedStatement,
     subjects: ReleaseSubjects,
+    without: Collection[str],
 ) -> Mapping[str, bytes]:
     """Hold the output directory against the closing statement.
 
     Args:
         ledger: takes the problems and the edge.
         directory: the output directory.
-        closing: the closing statement, which lists every file but its own bundle.
-        subjects: its subjects.
+        subjects: those of the closing statement, which lists every other file.
+        without: the bundles of the closing statement, and those made after it.
 
     Returns:
         the bytes of each document that is the signed one, by name; only these may be parsed.
@@ -54,7 +54,7 @@ def check_outputs(
             continue  # What stands there instead is named below.
     wide = any("sha512" in digests for digests in listed.values())
     algorithms = ("sha256", "sha512") if wide else ("sha256",)
-    measured = directory.measure(algorithms, without=closing.path)
+    measured = directory.measure(algorithms, without=without)
     hold_against(ledger, listed, measured, "the closing statement")
     checked = f"names and digests of {counted(len(listed), 'file')}"
     why = "every file is the signed one, and no other lies there"
@@ -64,6 +64,14 @@ def check_outputs(
         for name, data in read.items()
         if not differing(listed[name], directory.digests_read(name))
     }
+
+
+def show_links(ledger: Ledger, subjects: ReleaseSubjects) -> None:
+    """Note the classic links of a release: bound byte for byte, for in-toto-verify to judge."""
+    for path in sorted(subjects.outputs):
+        if path.startswith(BUNDLES) and path.endswith(LINK_SUFFIX):
+            why = "bound by its digest; what it says is for in-toto-verify and a layout"
+            ledger.not_checked(f"link {path}", "nothing of its content", why)
 
 
 def show_keys(ledger: Ledger, directory: ReleaseDirectory) -> None:

@@ -12,6 +12,22 @@ from mlbom.attest.publickey import PublicKey
 
 # chain.md section 3.
 ROLES = ("data", "train", "eval", "bom", "release", "rebuild", "review", "verifier")
+# Step -> the role that its signers need. A step that is named after a record has the role of the
+# record's kind.
+STEP_ROLES: Mapping[str, str] = {
+    "data": "data",
+    "train": "train",
+    "eval": "eval",
+    "weights": "release",
+    "bom": "bom",
+    "release": "release",
+    "review": "review",
+    "reproduce": "rebuild",
+}
+# What a record of a step may be signed for; kind `other` is signed by `data`.
+RECORD_ROLES = ("data", "train", "eval")
+# Levels of reproduction, the strictest first.
+REPRODUCTION_LEVELS = ("exact-trace", "exact-weights", "tolerance", "metric")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +144,8 @@ class Policy:
         trusted_inputs: patterns of purls (base models, public datasets at pinned revisions) and
             `sha256:` digests that are trusted although nobody attests them.
         timestamp_roots: PEM certificates of trusted timestamp authorities.
-        trust_root: a Sigstore trusted_root.json, or None for the one that ships with sigstore.
+        trust_root: a Sigstore trusted_root.json, or PEM certificates of ordinary authorities; None
+            for the root that ships with sigstore.
         max_age_s: most seconds since the closing signature by a trusted time, or None.
         min_version: least version of the release, or empty.
         needs_version: whether a `0+…` version is refused.

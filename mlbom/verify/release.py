@@ -1,24 +1,30 @@
 """Verify a release, fail closed: from the closing statement backwards along every edge.
 
-The order is that of chain.md section 3. The verifier trusts the keys that it is handed and nothing
-that lies in the directory; it writes nothing, asks nobody and never uses a digest cache.
+The order is that of chain.md section 3. The verifier trusts the policy that it is handed and
+nothing that lies in the directory; it writes nothing, asks nobody and never uses a digest cache.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlbom.attest.statement import Subject
-from mlbom.attest.subjects import ReleaseSubjects, split_subjects
-from mlbom.digest.manifest import parse_manifest
+from mlbom.attest.subjects import split_subjects
 from mlbom.errors import PathNotFoundError, UnreadableError
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import File, Release
-from mlbom.evidence.store import load_graph
-from mlbom.formats.strict_json import parse_json
 from mlbom.guard import printable
 from mlbom.status import ExitStatus
-from mlbom.verify.bundles import BOM, CLOSING, WEIGHTS, SignedStatement, read_bundles
+from mlbom.verify.bundles import SignedStatement, read_bundles
+from mlbom.verify.case import (
+    Case,
+    bound_statements,
+    closing_subjects,
+    evidence_of,
+    manifest_of,
+    of_kind,
+    the_closing,
+)
 from mlbom.verify.chain import (
     EDGE_BOM,
     EDGE_BOM_FILE,
@@ -31,11 +37,22 @@ from mlbom.verify.chain import (
     check_weights,
     expected_files,
 )
+from mlbom.verify.conditions import Identified, check_conditions, check_memory
+from mlbom.verify.demands import Chain, check_demands
 from mlbom.verify.directory import ReleaseDirectory
+from mlbom.verify.handover import Handover
 from mlbom.verify.inputs import check_inputs
+from mlbom.verify.kinds import BOM, CLOSING, WEIGHTS
+from mlbom.verify.lineage import Lineage, check_lineage
+from mlbom.verify.materials import list_unresolved
+from mlbom.verify.memory import State
 from mlbom.verify.model import EDGE_TREE, ExpectedModel, check_model, find_model_root
-from mlbom.verify.outputs import DOCUMENTS, EDGE_OUTPUTS, check_outputs, show_keys
-from mlbom.verify.trust import TrustedKeys
+from mlbom.verify.opinions import check_opinions
+from mlbom.verify.outputs import EDGE_OUTPUTS, check_outputs, show_keys, show_links
+from mlbom.verify.quality import check_quality
+from mlbom.verify.steps import read_steps
+from mlbom.verify.training import model_files, tell_training
+from mlbom.verify.trust import Trust
 from mlbom.verify.verdict import EdgeStatus, Ledger, Verdict
 
 EDGE_EVIDENCE = "evidence.json -> model.manifest"
@@ -51,20 +68,32 @@ REQUIRED = (
 )
 
 
-def verify_release(
-    release_dir: Path,
-    root: Path | None,
-    trust: TrustedKeys,
-    *,
-    check_data: Mapping[str, Path] | None = None,
-) -> Verdict:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a caller asks beside whom he trusts.
+
+    Args:
+        root: PATH of the release or the model root; the parent of the release when None.
+        check_data: datasets to re-hash: folder or file by the dataset's name.
+        state: what earlier verifications saw, or None.
+        signer_named: whether the caller named the signers of this very model (`State.check`).
+        handover: takes a copy of the model's files while they are verified, or None.
+    """
+
+    root: Path | None = None
+    check_data: Mapping[str, Path] = field(default_factory=dict)
+    state: State | None = None
+    signer_named: bool = False
+    handover: Handover | None = None
+
+
+def verify_release(release_dir: Path, trust: Trust, request: Request | None = None) -> Verdict:
     """Verify the output directory of a release, and the model that it is about.
 
     Args:
         release_dir: the output directory.
-        root: PATH of the release or the model root; the parent of `release_dir` when None.
-        trust: the keys that the caller trusts, by role.
-        check_data: datasets to re-hash: folder or file by the dataset's name.
+        trust: whom the caller trusts, and what he demands.
+        request: what else he asks.
 
     Returns:
         the verdict, whatever lies there; trusted when its status is `DONE` and not otherwise.
@@ -73,8 +102,9 @@ def verify_release(
         PathNotFoundError: the directory, the root or a dataset is not there.
         UsageError: `check_data` names a dataset that the release does not.
     """
+    request = request or Request()
     release_dir = release_dir.absolute()
-    root = release_dir.parent if root is None else root.absolute()
+    root = release_dir.parent if request.root is None else request.root.absolute()
     if not root.is_dir():
         message = f"model root not found: {root}"
         raise PathNotFoundError(message, looked=[str(root)])
@@ -82,21 +112,20 @@ def verify_release(
     ledger = Ledger()
     signed = read_bundles(directory, trust, ledger)
     show_keys(ledger, directory)
-    verdict = Verdict(edges=(), problems=())
-    closing = _the_closing(ledger, signed)
-    subjects = _closing_subjects(ledger, closing) if closing else None
-    if closing and subjects:
-        verdict = replace(
-            verdict,
-            purl=printable(closing.statement.predicate["purl"]),
-            closing=closing.sha256,
-            signer=closing.signer.key.hint,
-        )
-        documents = check_outputs(ledger, directory, closing, subjects)
+    verdict = Verdict(edges=(), problems=(), inputs=tuple((s.path, s.sha256) for s in signed))
+    closings = the_closing(ledger, signed)
+    subjects = closing_subjects(ledger, closings[0]) if closings else None
+    if closings and subjects:
+        verdict = _closed_by(verdict, closings[0])
+        bound = bound_statements(signed, closings, subjects)
+        after = {s.path for s in bound if s.path not in subjects.outputs}
+        documents = check_outputs(ledger, directory, subjects, after)
+        show_links(ledger, subjects)
         verdict = replace(verdict, documents=documents)
-        case = _Case(ledger, directory, signed, closing, subjects, documents)
-        verdict = _check_release(case, root, verdict, check_data or {})
-    ledger.not_checked("training", "a signed record of the training run", "not attested")
+        case = Case(ledger, directory, closings, bound, subjects, documents)
+        verdict = _check_release(case, root, verdict, trust, request)
+    else:
+        tell_training(ledger, Lineage(), None)
     _demand_required(ledger)
     return replace(
         verdict,
@@ -106,57 +135,29 @@ def verify_release(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One release under examination: what its closing statement has bound so far."""
-
-    ledger: Ledger
-    directory: ReleaseDirectory
-    signed: tuple[SignedStatement, ...]
-    closing: SignedStatement
-    subjects: ReleaseSubjects
-    documents: Mapping[str, bytes]
-
-
-def _the_closing(ledger: Ledger, signed: tuple[SignedStatement, ...]) -> SignedStatement | None:
-    closings = [statement for statement in signed if statement.kind is CLOSING]
-    if len(closings) > 1:
-        names = ", ".join(statement.path for statement in closings)
-        ledger.problem("several-closing-statements", f"{names} each close this release")
-        return None
-    if not closings:
-        message = "no attestation by a trusted key closes this release"
-        if not signed and not ledger.problems:
-            message += ": it holds no attestations at all, so it is not signed"
-        ledger.problem("no-closing-statement", message)
-        return None
-    return closings[0]
-
-
-def _closing_subjects(ledger: Ledger, closing: SignedStatement) -> ReleaseSubjects | None:
-    try:
-        subjects = split_subjects(closing.statement)
-    except UnreadableError as error:
-        ledger.problem("malformed-statement", f"{closing.path}: {error.message}", closing.path)
-        return None
-    if not isinstance(closing.statement.predicate.get("purl"), str):
-        message = f"{closing.path}: the closing statement names no purl"
-        ledger.problem("malformed-statement", message, closing.path)
-        return None
-    return subjects
+def _closed_by(verdict: Verdict, closing: SignedStatement) -> Verdict:
+    signer = closing.signer
+    return replace(
+        verdict,
+        purl=printable(closing.statement.predicate["purl"]),
+        closing=closing.sha256,
+        signer=signer.key.hint if signer.key else printable(signer.material),
+        signed_at=closing.time,
+        material=signer.material,
+    )
 
 
 def _check_release(
-    case: _Case, root: Path, verdict: Verdict, check_data: Mapping[str, Path]
+    case: Case, root: Path, verdict: Verdict, trust: Trust, request: Request
 ) -> Verdict:
     """Walk the edges behind the closing statement, as far as its documents are bound."""
     ledger, subjects = case.ledger, case.subjects
-    weights = _of_kind(case, WEIGHTS)
-    boms = _of_kind(case, BOM)
+    weights = of_kind(case, WEIGHTS)
+    boms = of_kind(case, BOM)
     for bom in boms:
         check_bom_file(ledger, bom, case.documents.get("bom.cdx.json"))
-    manifest = _manifest(case)
-    graph = _evidence(case)
+    manifest = manifest_of(case)
+    graph = evidence_of(case)
     if manifest:
         verdict = replace(verdict, manifest=manifest.digests["sha256"])
         check_closing(ledger, subjects, manifest)
@@ -164,59 +165,51 @@ def _check_release(
             check_weights(ledger, statement, manifest)
         for bom in boms:
             check_bom(ledger, bom, manifest, is_directory=subjects.directory is not None)
+        verdict = _check_chain(case, manifest, graph, verdict, trust)
+        _check_whole(ledger, verdict, trust, request)
     if graph:
-        check_inputs(ledger, graph, check_data)
+        check_inputs(ledger, graph, trust.policy, request.check_data)
     if manifest and graph:
         model = _expected_model(case, root, manifest, graph)
         if model:
-            check_model(ledger, model)
-            verdict = replace(verdict, model_root=printable(str(model.root)))
+            check_model(ledger, replace(model, ignore=trust.policy.ignore), request.handover)
+            told = printable(str(model.root))
+            verdict = replace(verdict, model_root=told, files=model.files)
     return verdict
 
 
-def _of_kind(case: _Case, kind: object) -> tuple[SignedStatement, ...]:
-    """Return the statements of a kind that the closing statement lists; there must be one."""
-    outputs = case.subjects.outputs
-    found = tuple(
-        statement
-        for statement in case.signed
-        if statement.kind is kind
-        and statement.path in outputs
-        and outputs[statement.path].sha256 == statement.sha256
+def _check_chain(
+    case: Case, manifest: Manifest, graph: Graph | None, verdict: Verdict, trust: Trust
+) -> Verdict:
+    """Walk from the model's files back along the recorded steps."""
+    ledger, policy = case.ledger, trust.policy
+    files = model_files(manifest, case.subjects)
+    steps = read_steps(ledger, case.signed)
+    lineage = check_lineage(ledger, steps, files, complete=case.is_complete)
+    list_unresolved(ledger, lineage, policy)
+    trained = tell_training(ledger, lineage, files)
+    check_opinions(case, manifest)
+    check_demands(ledger, Chain(signed=case.signed, lineage=lineage, model=files), policy)
+    if graph:
+        check_quality(ledger, policy, graph, lineage.steps, case.signed)
+    return replace(verdict, trained=trained)
+
+
+def _check_whole(ledger: Ledger, verdict: Verdict, trust: Trust, request: Request) -> None:
+    """Check the release as a whole against policy and memory."""
+    release = Identified(
+        purl=verdict.purl,
+        manifest=verdict.manifest,
+        signer=verdict.material,
+        time=verdict.signed_at,
     )
-    if not found:
-        name = "weights (OMS)" if kind is WEIGHTS else "BOM"
-        message = f"no {name} statement by a trusted key is listed by the closing statement"
-        case.ledger.problem("missing-statement", message)
-    return found
-
-
-def _manifest(case: _Case) -> Manifest | None:
-    data = case.documents.get("model.manifest")
-    if data is None:
-        return None
-    try:
-        files = parse_manifest(data)
-    except UnreadableError as error:
-        case.ledger.problem("malformed-file", error.message, "model.manifest")
-        return None
-    return Manifest(digests=case.directory.digests_read("model.manifest"), files=files)
-
-
-def _evidence(case: _Case) -> Graph | None:
-    data = case.documents.get("evidence.json")
-    if data is None:
-        return None
-    limit = DOCUMENTS["evidence.json"]
-    try:
-        return load_graph(parse_json(data, "evidence.json", max_bytes=limit))
-    except UnreadableError as error:
-        case.ledger.problem("malformed-file", error.message, "evidence.json")
-        return None
+    check_conditions(ledger, release, trust)
+    if request.state is not None:
+        check_memory(ledger, release, request.state, signer_named=request.signer_named)
 
 
 def _expected_model(
-    case: _Case, root: Path, manifest: Manifest, graph: Graph
+    case: Case, root: Path, manifest: Manifest, graph: Graph
 ) -> ExpectedModel | None:
     """Return what must lie in the model root, when the evidence says where that is."""
     ledger = case.ledger
@@ -235,19 +228,18 @@ def _expected_model(
     place = find_model_root(ledger, root, recorded, files) if recorded else None
     if place is None:
         return None
+    bound = {subject.sha256 for subject in case.subjects.outputs.values()}
     return ExpectedModel(
         root=place,
         is_directory=case.subjects.directory is not None,
         files=files,
         sizes={f.path: f.nbytes for f in graph.nodes(File) if f.path and f.nbytes is not None},
         release=case.directory.root,
-        bound=frozenset(
-            {subject.sha256 for subject in case.subjects.outputs.values()} | {case.closing.sha256}
-        ),
+        bound=frozenset(bound | {statement.sha256 for statement in case.signed}),
     )
 
 
-def _stated_files(case: _Case) -> Mapping[str, tuple[Subject, ...]]:
+def _stated_files(case: Case) -> Mapping[str, tuple[Subject, ...]]:
     """Return what the closing and BOM statements say about single model files, by path."""
     told: dict[str, tuple[Subject, ...]] = {}
     for statement in case.signed:

@@ -1,19 +1,29 @@
 """A verdict for people and for programs: plain lines, or one JSON-able object."""
 
+import re
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+from mlbom.attest.run_claim import timestamp
 from mlbom.attest.types import OWN_TYPES
+from mlbom.guard import printable
 from mlbom.status import ExitStatus
-from mlbom.verify.verdict import Edge, EdgeStatus, Verdict
+from mlbom.verify.verdict import Edge, EdgeStatus, Verdict, told_time
 
 # How many edges that went alike are named on one line.
 _NAMED = 4
 SCHEMA = f"{OWN_TYPES}verdict:1"
-_WORDS = {EdgeStatus.HELD: "held", EdgeStatus.FAILED: "FAILED", EdgeStatus.NOT_CHECKED: "-"}
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_WORDS = {
+    EdgeStatus.HELD: "held",
+    EdgeStatus.FAILED: "FAILED",
+    EdgeStatus.NOT_CHECKED: "-",
+    EdgeStatus.BELOW: "BELOW",
+}
 _VERDICTS = {
     ExitStatus.DONE: "trusted",
+    ExitStatus.FINDINGS: "trusted, and below what your policy demands",
     ExitStatus.INCOMPLETE: "incomplete",
     ExitStatus.UNTRUSTED: "untrusted",
 }
@@ -29,13 +39,12 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
             "purl": verdict.purl,
             "closing": verdict.closing,
             "signer": verdict.signer,
+            "signedAt": None if verdict.signed_at is None else timestamp(verdict.signed_at),
             "manifest": verdict.manifest,
         },
         "modelRoot": verdict.model_root,
-        "edges": [
-            {"name": e.name, "status": e.status.value, "checked": e.checked, "why": e.why}
-            for e in verdict.edges
-        ],
+        "copiedTo": verdict.copied_to,
+        "edges": edge_documents(verdict),
         "problems": [
             {"rule": p.rule, "message": p.message, "path": p.path, "exitStatus": int(p.status)}
             for p in verdict.problems
@@ -44,11 +53,21 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def edge_documents(verdict: Verdict) -> list[dict[str, str]]:
+    """Return every edge of a verdict as a JSON object."""
+    return [
+        {"name": e.name, "status": e.status.value, "checked": e.checked, "why": e.why}
+        for e in verdict.edges
+    ]
+
+
 def lines(verdict: Verdict) -> Iterator[str]:
     """Yield a verdict as plain text, without colour: edges, problems, remarks, the verdict."""
     if verdict.purl:
         yield f"release     {verdict.purl}"
-        yield f"closed by   key {verdict.signer}"
+        key = "key " if _FINGERPRINT.fullmatch(verdict.signer) else ""
+        at = f", {told_time(verdict.signed_at)}" if verdict.signed_at is not None else ""
+        yield f"closed by   {key}{verdict.signer}{at}"
     if verdict.model_root:
         yield f"model root  {verdict.model_root}"
     for _, alike in groupby(verdict.edges, key=lambda edge: (edge.status, edge.checked, edge.why)):
@@ -58,6 +77,8 @@ def lines(verdict: Verdict) -> Iterator[str]:
         yield f"{word} {problem.rule}: {problem.message}"
     if verdict.skipped:
         yield "skipped, as on every verifier's ignore list: " + ", ".join(verdict.skipped)
+    if verdict.copied_to:
+        yield f"copied to   {printable(verdict.copied_to)}"
     yield f"verdict: {_VERDICTS[verdict.status]}"
 
 

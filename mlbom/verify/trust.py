@@ -1,61 +1,53 @@
-"""What the caller trusts: public keys, each for some roles. Nothing else is ever trusted."""
+"""Whom the caller trusts: signers from `--key`, `--identity` and a policy, each for some roles."""
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlbom.attest.publickey import MAX_BYTES, PublicKey, parse_public_key
 from mlbom.errors import NoTrustedKeyError, PathNotFoundError, PublicKeyError, UsageError
-from mlbom.verify.policy import ROLES
+from mlbom.verify.policy import ROLES, Policy, TrustedSigner
 
 
 @dataclass(frozen=True, slots=True)
-class TrustedKey:
-    """A public key and the roles that its holder has."""
+class Trust:
+    """A policy and the moment at which it is applied.
 
-    key: PublicKey
-    roles: frozenset[str]
+    Args:
+        policy: what the caller demands.
+        now: seconds since 1970 UTC; counts where nothing proves when a signature was made.
+    """
 
-    @property
-    def told_roles(self) -> str:
-        """Return the roles as text for a message."""
-        every = self.roles == frozenset(ROLES)
-        return "every role" if every else ", ".join(r for r in ROLES if r in self.roles)
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedKeys:
-    """The keys that a caller trusts, each once, whatever its files looked like."""
-
-    keys: tuple[TrustedKey, ...]
-
-    @classmethod
-    def of(cls, given: Iterable[tuple[str | None, PublicKey]]) -> "TrustedKeys":
-        """Collect (role, key) pairs; a key without a role stands for every role.
-
-        Raises:
-            UsageError: an unknown role.
-            NoTrustedKeyError: no key at all.
-        """
-        keys: dict[str, PublicKey] = {}
-        roles: dict[str, set[str]] = {}
-        for role, key in given:
-            if role is not None and role not in ROLES:
-                message = f"unknown role {role!r}"
-                raise UsageError(message, looked=ROLES)
-            keys[key.material] = key
-            roles.setdefault(key.material, set()).update(ROLES if role is None else (role,))
-        if not keys:
-            message = "no trusted public key was given"
-            raise NoTrustedKeyError(message)
-        return cls(tuple(TrustedKey(key, frozenset(roles[m])) for m, key in keys.items()))
-
-    def by_hint(self, hint: str) -> TrustedKey | None:
-        """Return the key that a bundle claims, when it is a trusted one."""
-        return next((trusted for trusted in self.keys if trusted.key.hint == hint), None)
+    policy: Policy
+    now: int = field(default_factory=lambda: int(time.time()))
 
 
-def read_trusted_keys(options: Iterable[str]) -> TrustedKeys:
+def trusted_signers(given: Iterable[tuple[str | None, PublicKey]]) -> tuple[TrustedSigner, ...]:
+    """Collect (role, key) pairs, each key once; a key without a role stands for every role.
+
+    Raises:
+        UsageError: an unknown role.
+        NoTrustedKeyError: no key at all.
+    """
+    keys: dict[str, PublicKey] = {}
+    roles: dict[str, set[str]] = {}
+    for role, key in given:
+        if role is not None and role not in ROLES:
+            message = f"unknown role {role!r}"
+            raise UsageError(message, looked=ROLES)
+        keys[key.material] = key
+        roles.setdefault(key.material, set()).update(ROLES if role is None else (role,))
+    if not keys:
+        message = "no trusted public key was given"
+        raise NoTrustedKeyError(message)
+    return tuple(
+        TrustedSigner(name=key.hint, key=key, roles=frozenset(roles[material]))
+        for material, key in keys.items()
+    )
+
+
+def read_signers(options: Iterable[str]) -> tuple[TrustedSigner, ...]:
     """Read the keys named by `--key [ROLE=]PUB`.
 
     Raises:
@@ -63,7 +55,41 @@ def read_trusted_keys(options: Iterable[str]) -> TrustedKeys:
         PublicKeyError: a file that is no public key.
         NoTrustedKeyError: no option was given.
     """
-    return TrustedKeys.of([_read_option(option) for option in options])
+    return trusted_signers([_read_option(option) for option in options])
+
+
+def with_trust_root(policy: Policy, path: Path) -> Policy:
+    """Return a policy with the trust root of a file: trusted_root.json, or PEM certificates.
+
+    Raises:
+        PathNotFoundError: there is no such file.
+        UsageError: it cannot be read.
+    """
+    try:
+        return replace(policy, trust_root=path.read_bytes())
+    except FileNotFoundError as error:
+        message = f"trust root not found: {path}"
+        raise PathNotFoundError(message, looked=[str(path.absolute())]) from error
+    except OSError as error:
+        message = f"cannot read the trust root {path}: {error.strerror or error}"
+        raise UsageError(message) from error
+
+
+def told_signer(signer: TrustedSigner) -> str:
+    """Return a signer as text: the fingerprint of the key or the identity, and the name given."""
+    who = signer.identity
+    known = f"key {signer.key.hint}" if signer.key else ""
+    if who:
+        known = f"identity {who.subject} by {who.issuer}"
+    named = signer.name and (not signer.key or signer.name != signer.key.hint)
+    return f"{signer.name}, {known}" if named and known else known or signer.name
+
+
+def told_roles(roles: Iterable[str]) -> str:
+    """Return roles as text for a message."""
+    held = frozenset(roles)
+    every = held == frozenset(ROLES)
+    return "every role" if every else ", ".join(role for role in ROLES if role in held)
 
 
 def _read_option(option: str) -> tuple[str | None, PublicKey]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from mlbom.guard import printable
@@ -10,11 +11,12 @@ from mlbom.verify.rules import RULE_BY_ID
 
 
 class EdgeStatus(StrEnum):
-    """Whether a link of the chain was checked, and how that went."""
+    """Whether a link of the chain was checked, and how that went; below is about quality alone."""
 
     HELD = "held"
     FAILED = "failed"
     NOT_CHECKED = "not-checked"
+    BELOW = "below"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,16 @@ class Verdict:
         skipped: paths in the model root that the verifier's own ignore list left out.
         purl: the release's name by its closing statement, empty without one.
         closing: SHA-256 of the closing bundle, empty without one.
-        signer: fingerprint of the key that closed the release, empty without one.
+        signer: fingerprint of the key, or the identity, that closed the release; may be empty.
+        signed_at: when it was closed as somebody trusted vouches for, seconds since 1970, or None.
+        material: what thresholds and memory know the closing signer by.
         manifest: SHA-256 of model.manifest (dirHash1), empty when it is not bound.
+        trained: whether a record of the training covers every weight file.
+        inputs: path and SHA-256 of each bundle whose signature holds.
         model_root: the directory that was compared, empty when none was.
+        copied_to: where the verified files were handed over to, empty when they were not.
         documents: the bytes of documents of the output directory as they were verified.
+        files: digests of the model's files by path, all of them signed.
     """
 
     edges: tuple[Edge, ...]
@@ -82,9 +90,15 @@ class Verdict:
     purl: str = ""
     closing: str = ""
     signer: str = ""
+    signed_at: int | None = None
+    material: str = ""
     manifest: str = ""
+    trained: bool = False
+    inputs: tuple[tuple[str, str], ...] = ()
     model_root: str = ""
+    copied_to: str = ""
     documents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     @property
     def status(self) -> ExitStatus:
@@ -97,6 +111,11 @@ class Verdict:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def told_time(seconds: int) -> str:
+    """Return a time as people read it, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 @dataclass(slots=True)
@@ -135,6 +154,8 @@ class Ledger:
         found = [p for p in self.problems[since:] if p.status is not ExitStatus.DONE]
         if not found:
             self.held(name, checked, why)
+        elif all(p.status is ExitStatus.FINDINGS for p in found):
+            self._edge(name, EdgeStatus.BELOW, checked, found[0].message)
         elif all(p.status is ExitStatus.INCOMPLETE for p in found):
             self.not_checked(name, checked, found[0].message)
         else:

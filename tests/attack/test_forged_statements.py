@@ -11,7 +11,8 @@ import pytest
 from mlbom.attest.types import CYCLONEDX_PREDICATE, OMS_PREDICATE, RELEASE_PREDICATE
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
-from mlbom.verify.trust import TrustedKeys
+from mlbom.verify.policy import Policy
+from mlbom.verify.trust import trusted_signers
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.tiny_release import TinyRelease, new_signer, signed_payload
 
@@ -130,19 +131,20 @@ def test_no_statement_stands_in_for_another(
     assert verdict.status is expected
 
 
-def roles_of(release: TinyRelease, *roles: str) -> TrustedKeys:
-    return TrustedKeys.of([(role, release.signer.public_key) for role in roles])
+def roles_of(release: TinyRelease, *roles: str) -> Policy:
+    key = release.signer.public_key
+    return Policy(signers=trusted_signers([(role, key) for role in roles]))
 
 
 def test_a_key_of_another_role_does_not_close_a_release(tmp_path: Path, signer: Signer) -> None:
     release = TinyRelease(tmp_path, signer).build()
-    verdict = release.verify(trust=roles_of(release, "bom", "review"))
+    verdict = release.verify(policy=roles_of(release, "bom", "review"))
     assert rules(verdict) == {"wrong-role", "no-closing-statement"}
     assert any("trusted for bom, review, not for release" in p.message for p in verdict.problems)
 
 
 def test_a_key_of_the_release_does_not_sign_its_bom(tmp_path: Path, signer: Signer) -> None:
     release = TinyRelease(tmp_path, signer).build()
-    verdict = release.verify(trust=roles_of(release, "release"))
+    verdict = release.verify(policy=roles_of(release, "release"))
     assert rules(verdict) == {"wrong-role", "missing-statement"}
-    assert release.verify(trust=roles_of(release, "release", "bom")).status is ExitStatus.DONE
+    assert release.verify(policy=roles_of(release, "release", "bom")).status is ExitStatus.DONE

@@ -13,8 +13,9 @@ from mlbom.errors import PathNotFoundError, UsageError
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
 from mlbom.verify import release as release_module
-from mlbom.verify.release import REQUIRED, verify_release
-from mlbom.verify.trust import TrustedKeys
+from mlbom.verify.policy import Policy
+from mlbom.verify.release import REQUIRED, Request, verify_release
+from mlbom.verify.trust import Trust, trusted_signers
 from mlbom.verify.verdict import EdgeStatus, Verdict
 from tests.fixtures.tiny_release import (
     DATA_FILES,
@@ -35,6 +36,10 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
 @pytest.fixture
 def release(tmp_path: Path, signer: Signer) -> TinyRelease:
     return TinyRelease(tmp_path / "project", signer).build()
+
+
+def trusting(signer: Signer) -> Trust:
+    return Trust(Policy(signers=trusted_signers([(None, signer.public_key)])))
 
 
 def remarks(verdict: Verdict) -> dict[str, str]:
@@ -81,23 +86,23 @@ def test_relative_paths_are_taken_from_the_working_directory(
     release: TinyRelease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(release.path)
-    trust = TrustedKeys.of([(None, release.signer.public_key)])
-    assert verify_release(Path("mlbom-out"), None, trust).status is ExitStatus.DONE
+    trust = trusting(release.signer)
+    assert verify_release(Path("mlbom-out"), trust).status is ExitStatus.DONE
     monkeypatch.chdir(release.out)
-    assert verify_release(Path(), None, trust).status is ExitStatus.DONE
+    assert verify_release(Path(), trust).status is ExitStatus.DONE
 
 
 def test_the_output_directory_may_have_another_name(release: TinyRelease) -> None:
-    trust = TrustedKeys.of([(None, release.signer.public_key)])
+    trust = trusting(release.signer)
     moved = release.out.rename(release.path / "elsewhere")
-    assert verify_release(moved, release.path, trust).status is ExitStatus.DONE
+    assert verify_release(moved, trust, Request(root=release.path)).status is ExitStatus.DONE
 
 
 def test_a_missing_directory_or_root_is_a_usage_error(release: TinyRelease) -> None:
-    trust = TrustedKeys.of([(None, release.signer.public_key)])
+    trust = trusting(release.signer)
     for out, root in ((release.path / "none", None), (release.out, release.path / "none")):
         with pytest.raises(PathNotFoundError):
-            verify_release(out, root, trust)
+            verify_release(out, trust, Request(root=root))
 
 
 def test_the_release_may_lie_inside_the_model_directory(tmp_path: Path, signer: Signer) -> None:
@@ -120,9 +125,9 @@ def test_a_published_repository_is_verified_in_place(release: TinyRelease, tmp_p
     shutil.copy(release.out / "MODEL_CARD.md", hub / "README.md")
     shutil.copy(release.bundle("weights"), hub / "model.sig")
     shutil.copytree(release.out / "img", hub / "img")
-    trust = TrustedKeys.of([(None, release.signer.public_key)])
+    trust = trusting(release.signer)
     for out, root in ((hub / "mlbom", None), (hub / "mlbom", hub), (release.out, hub)):
-        verdict = verify_release(out, root, trust)
+        verdict = verify_release(out, trust, Request(root=root))
         assert remarks(verdict) == {}
         assert why(verdict, "closing statement -> files beside the model").startswith("held")
 
@@ -195,8 +200,8 @@ def test_a_key_in_the_release_is_shown_and_not_used(tmp_path: Path, signer: Sign
     shown = {"publisher.pub": "key-in-release", "mlbom-policy.yaml": "key-in-release"}
     assert remarks(verdict) == shown
     assert signer.public_key.hint in verdict.problems[1].message
-    stranger = TrustedKeys.of([(None, new_signer(tmp_path).public_key)])
-    assert release.verify(trust=stranger).status is ExitStatus.UNTRUSTED
+    stranger = trusting(new_signer(tmp_path)).policy
+    assert release.verify(policy=stranger).status is ExitStatus.UNTRUSTED
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads everything")
@@ -285,10 +290,11 @@ def test_verifying_loads_no_heavy_library(release: TinyRelease) -> None:
     code = f"""
 import sys
 from pathlib import Path
+from mlbom.verify.policy import Policy
 from mlbom.verify.release import verify_release
-from mlbom.verify.trust import read_trusted_keys
+from mlbom.verify.trust import Trust, read_signers
 pub = Path({str(release.path)!r}) / "k.pub"
-verdict = verify_release(Path({str(release.out)!r}), None, read_trusted_keys([str(pub)]))
+verdict = verify_release(Path({str(release.out)!r}), Trust(Policy(signers=read_signers([str(pub)]))))
 assert verdict.status == 0, verdict
 heavy = {{"torch", "textual", "cyclonedx", "git", "huggingface_hub", "jinja2", "yaml"}}
 print(sorted(heavy & set(sys.modules)))
