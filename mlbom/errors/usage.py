@@ -64,7 +64,7 @@ class KeyChoiceError(UsageError):
     """
 
     code = "E0106"
-    hint = "--key URI signs with your key, --no-sign signs nothing"
+    hint = "--key URI signs with your key, --keyless with this job's identity, --no-sign not at all"
 
 
 class NoTrustedKeyError(UsageError):

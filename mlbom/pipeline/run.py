@@ -15,7 +15,7 @@ from mlbom.attest.run_claim import RunClaim, StepKind, run_statement
 from mlbom.attest.statement import Statement
 from mlbom.attest.types import PAYLOAD_TYPE
 from mlbom.collect.repository.source import read_source
-from mlbom.errors import MlbomError, OutputError, SecretLeakError
+from mlbom.errors import CommandNotStartedError, MlbomError, OutputError, SecretLeakError
 from mlbom.outdir import file_name, project_lock, replace_file, write_whole
 from mlbom.pipeline.step_facts import RUNS, measure_step
 from mlbom.record.launcher import record_step
@@ -95,7 +95,7 @@ def run(request: RunRequest, signer: Signer | None, stamp: Timestamper | None = 
 
     Raises:
         OutputError, LockedError: `.mlbom` cannot be written; the command was not started.
-        UsageError: the command cannot be started.
+        CommandNotStartedError: the command cannot be started; nothing is kept of it.
         SecretLeakError: the record would publish a secret; an unsigned copy is kept in private.
         SigningError: the key failed after the run; an unsigned copy is kept in private.
     """
@@ -112,8 +112,13 @@ def run(request: RunRequest, signer: Signer | None, stamp: Timestamper | None = 
         outputs=request.outputs,
         observe=request.observe,
     )
+    try:
+        recording = record_step(plan)
+    except CommandNotStartedError:
+        folder.rmdir()
+        raise
     facts = measure_step(
-        request.name, request.kind, record_step(plan), source, publishes=request.publish_names
+        request.name, request.kind, recording, source, publishes=request.publish_names
     )
     claim = step_claim(facts)
     statement = run_statement(claim, step_subjects(facts))

@@ -5,7 +5,9 @@ caller's, or the one that ships inside the installed sigstore; no update is ever
 """
 
 import re
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbom.attest.bundle import Bundle
@@ -155,9 +157,12 @@ def _utf8_string(der: bytes) -> str:
 
 def _trusted_root(data: bytes | None) -> "TrustedRoot":
     from sigstore.models import TrustedRoot
-    from sigstore_models.trustroot import v1
 
-    return TrustedRoot(v1.TrustedRoot.from_json(data or _shipped_root()))
+    # The library reads a trust root from a file only.
+    with tempfile.TemporaryDirectory("-mlbom") as folder:
+        place = Path(folder) / "trusted_root.json"
+        place.write_bytes(data or _shipped_root())
+        return TrustedRoot.from_file(str(place))
 
 
 def _shipped_root() -> bytes:

@@ -73,20 +73,21 @@ class _Walk:
 
     def link(self) -> None:
         """Find who made what each step read."""
-        writers: dict[str, list[Step]] = {}
+        writers: dict[str, list[tuple[Step, str]]] = {}
         for step in self._steps:
-            for _, sha256 in () if step.is_evaluation else step.wrote:
-                writers.setdefault(sha256, []).append(step)
+            for name, sha256 in () if step.is_evaluation else step.wrote:
+                if sha256 != EMPTY:
+                    writers.setdefault(sha256, []).append((step, name))
         for step in self._steps:
             for name, sha256 in step.files_read:
-                makers = [w for w in writers.get(sha256, ()) if w is not step and sha256 != EMPTY]
-                ready = [maker for maker in makers if not _begins_before_end(step, maker)]
+                makers = [(w, own) for w, own in writers.get(sha256, ()) if w is not step]
+                ready = [w.label for w, _ in makers if not _begins_before_end(step, w)]
                 if ready:
-                    self._makers[step.label, sha256] = tuple(dict.fromkeys(m.label for m in ready))
+                    self._makers[step.label, sha256] = tuple(dict.fromkeys(ready))
                     continue
                 # A small file may be equal by chance: only one of the same name was read too early.
-                named = (m for m in makers if _same_name(m, sha256, name))
-                self._late.setdefault(step.label, []).extend(m.label for m in named)
+                named = (w.label for w, own in makers if not own or not name or own == name)
+                self._late.setdefault(step.label, []).extend(named)
 
     def reach(self) -> None:
         """Walk from the model's files backwards."""
@@ -179,13 +180,6 @@ def _begins_before_end(reader: Step, maker: Step) -> bool:
     """Return whether a step began before the other had finished; unknown times do not tell."""
     known = reader.started is not None and maker.finished is not None
     return known and (reader.started or 0) < (maker.finished or 0)
-
-
-def _same_name(maker: Step, sha256: str, name: str) -> bool:
-    """Return whether a step wrote just that file: the names are equal, or one is private."""
-    return any(
-        digest == sha256 and (not own or not name or own == name) for own, digest in maker.wrote
-    )
 
 
 def _check_outcome(ledger: Ledger, step: Step) -> None:

@@ -94,13 +94,17 @@ def _on_dataset(result: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
     """Tell of a dataset of a hub; of local files only the files are told, as they are read."""
     name = argument(args, kwargs, 0, "path")
     parts = list(result.values()) if isinstance(result, dict) else [result]
-    sources = [str(url) for part in parts for url in part.info.download_checksums or ()]
-    revisions = {_pinned(url) for url in sources if url.startswith("hf://")} - {""}
-    if not isinstance(name, str) or os.path.exists(name) or not (revisions or "/" in name):
-        return
     files = [
         cached["filename"] for part in parts for cached in getattr(part, "cache_files", None) or ()
     ]
+    sources = [str(url) for part in parts for url in part.info.download_checksums or ()]
+    # The library keeps what it made of a commit in a folder named after it.
+    told = [_pinned(url) for url in sources] + [
+        piece for path in files for piece in path.split(os.sep)
+    ]
+    revisions = set(filter(_is_commit, told))
+    if not isinstance(name, str) or os.path.exists(name) or not (revisions or "/" in name):
+        return
     emit(
         "remote",
         kind="dataset",
@@ -114,6 +118,5 @@ def _on_dataset(result: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 
 
 def _pinned(url: str) -> str:
-    """Return the commit in `hf://datasets/org/name@COMMIT/file`, or nothing."""
-    commit = url.partition("@")[2].partition("/")[0]
-    return commit if _is_commit(commit) else ""
+    """Return what stands in the place of COMMIT in `hf://datasets/org/name@COMMIT/file`."""
+    return url.partition("@")[2].partition("/")[0] if url.startswith("hf://") else ""

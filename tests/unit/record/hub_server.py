@@ -36,7 +36,10 @@ def hub_server(files: Mapping[str, bytes], commit: str) -> Iterator[str]:
                 data = json.dumps(tree if "/tree/" in self.path else info).encode()
                 kind = "application/json"
             else:
-                self.send_error(404)
+                self.send_response(404)
+                self.send_header("X-Error-Code", "EntryNotFound")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             self.send_response(200)
             self.send_header("Content-Type", kind)

@@ -1,10 +1,14 @@
 """The recorder and the real libraries: readers that open files by themselves, torch, a hub."""
 
+import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.unit.record.hub_server import hub_server
 from tests.unit.record.step import Project
 
 torch = pytest.importorskip("torch")
@@ -112,47 +116,74 @@ def test_a_recorded_training_gives_the_same_bits(project: Project) -> None:
     )
     recorded = project.run(code).stdout
     assert recorded is not None
-    import subprocess
-
     plain = subprocess.run(
         [sys.executable, "step.py"], cwd=project.root, capture_output=True, text=True, check=True
     )
     assert recorded.read_text() == plain.stdout
 
 
-HUB_FILE = b'{"hidden_size": 4}'
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_a_download_from_a_hub_names_its_commit(
-    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    pytest.importorskip("huggingface_hub")
-    from tests.unit.record.hub_server import hub_server
-
-    with hub_server({"config.json": HUB_FILE}, COMMIT) as address:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "HF_HUB_OFFLINE"):
-            monkeypatch.delenv(name, raising=False)
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Let the libraries take a server on the loopback address for the hub."""
+    files = {"config.json": b'{"hidden_size": 4}', "data.csv": b"a,b\n1,2\n"}
+    with hub_server(files, COMMIT) as address:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            monkeypatch.delenv(name)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         monkeypatch.setenv("HF_ENDPOINT", address)
         monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
         monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
-        recording = project.run(
-            "from huggingface_hub import hf_hub_download, snapshot_download\n"
-            "path = hf_hub_download('org/model', 'config.json', revision='v1'); open(path).read()\n"
-            "hf_hub_download('org/model', 'config.json', local_dir='local')\n"
-            "snapshot_download('org/model', revision='v1')\n"
-            "hf_hub_download('org/data', 'config.json', repo_type='dataset')\n"
-        )
+        yield
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_download_from_a_hub_names_its_commit(project: Project) -> None:
+    pytest.importorskip("huggingface_hub")
+    recording = project.run(
+        "from huggingface_hub import hf_hub_download, snapshot_download\n"
+        "path = hf_hub_download('org/model', 'config.json', revision='v1'); open(path).read()\n"
+        "hf_hub_download('org/model', 'config.json', local_dir='local')\n"
+        "snapshot_download('org/model', revision='v1')\n"
+        "hf_hub_download('org/data', 'config.json', repo_type='dataset')\n"
+    )
     assert recording.succeeded
     data, model = recording.remote
     assert (model.kind, model.name, model.revision) == ("model", "org/model", COMMIT)
     assert model.requested == "v1"
-    assert {Path(path).name for path in model.files} == {"config.json"}
-    assert (data.kind, data.name, data.requested, data.revision) == (
-        "dataset",
-        "org/data",
-        "",
-        COMMIT,
-    )
+    assert {Path(path).name for path in model.files} == {"config.json", "data.csv"}
+    told = (data.kind, data.name, data.requested, data.revision)
+    assert told == ("dataset", "org/data", "", COMMIT)
     assert project.names(recording.reads) == {"step.py"}
-    assert {Path(path).name for path in recording.writes} >= {"config.json"}
+    assert project.names(recording.writes) >= {"local/config.json"}
+
+
+@pytest.mark.usefixtures("hub")
+def test_what_was_in_the_cache_before_is_an_input_and_names_its_commit(project: Project) -> None:
+    pytest.importorskip("huggingface_hub")
+    code = "from huggingface_hub import hf_hub_download as get\nopen(get('o/m', 'config.json')).read()\n"
+    assert project.run(code).succeeded
+    again = project.run(code)
+    assert [one.revision for one in again.remote] == [COMMIT]
+    blobs = [path for path in again.reads if f"{os.sep}blobs{os.sep}" in path]
+    assert blobs == [os.path.realpath(again.remote[0].files[0])]
+
+
+@pytest.mark.usefixtures("hub")
+def test_load_dataset_names_the_commit_that_it_was_resolved_to(project: Project) -> None:
+    pytest.importorskip("datasets")
+    project.write("local.csv", "a\n1\n")
+    recording = project.run(
+        "from datasets import load_dataset\n"
+        "load_dataset('org/data', revision='main', split='train')\n"
+        "load_dataset('csv', data_files='local.csv')\n"
+    )
+    assert recording.succeeded
+    (dataset,) = [one for one in recording.remote if one.split]
+    assert (dataset.kind, dataset.name, dataset.split) == ("dataset", "org/data", "train")
+    assert (dataset.requested, dataset.revision) == ("main", COMMIT)
+    assert "local.csv" in project.names(
+        [path for path in recording.reads if path.startswith(str(project.root))]
+    )
