@@ -92,8 +92,8 @@ class InspectedPythonError(UsageError):
 class PublicKeyError(UsageError):
     """A file given as a public key is not one that mlbom can verify with.
 
-    mlbom reads one PEM SubjectPublicKeyInfo: ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to
-    16384 bits. A private key is refused too: nobody needs it to verify.
+    mlbom reads one PEM SubjectPublicKeyInfo: ECDSA P-256 or P-384, Ed25519, ML-DSA, or RSA of 2048
+    to 16384 bits. A private key is refused too: nobody needs it to verify.
     """
 
     code = "E0109"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,6 @@ def measure_step(
         source: the repository as it was before the step.
         publishes: whether the names of untracked inputs may be told.
     """
-    recording = _resolved(recording)
     root = recording.plan.project_root
     hashed = _hash(recording)
     told = read_metrics(recording.stdout, map(Path, recording.writes), root)
@@ -70,21 +69,6 @@ def measure_step(
         environment=environment.evidence,
         metrics=tuple(map(_metric, _told_once(told.metrics))),
         unseen=(*hashed.gaps, *lost, *source.gaps, *told.gaps, *environment.gaps),
-    )
-
-
-def _resolved(recording: Recording) -> Recording:
-    """Return the recording with every link resolved, so that a file is told once."""
-
-    def real(paths: Iterable[str]) -> tuple[str, ...]:
-        return tuple(sorted({os.path.realpath(path) for path in paths}))
-
-    return replace(
-        recording,
-        reads=real(recording.reads),
-        overwritten=real(recording.overwritten),
-        modules=real(recording.modules),
-        writes=real(recording.writes),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlbom.errors import CommandNotStartedError
+from mlbom.errors import CommandNotStartedError, EnvironmentFailureError
 from mlbom.record.passthrough import Passthrough
 from mlbom.record.recording import Usage
 from mlbom.record.signals import SignalForwarding
@@ -70,14 +70,19 @@ def run_child(command: Command, on_start: Callable[[int], None]) -> Ended:
 
     Raises:
         CommandNotStartedError: there is no such command, or it cannot be executed.
+        EnvironmentFailureError: its logs cannot be written.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    streams = (
-        Passthrough(1, command.logs / "stdout.log"),
-        Passthrough(2, command.logs / "stderr.log"),
-    )
+    try:
+        streams = (
+            Passthrough(1, command.logs / "stdout.log"),
+            Passthrough(2, command.logs / "stderr.log"),
+        )
+    except OSError as error:
+        message = f"cannot keep the output of the command: {error.strerror}"
+        raise EnvironmentFailureError(message) from error
     with SignalForwarding([stream.resize for stream in streams]) as signals:
         started, clock = time.time(), time.monotonic()
         process = _start(command, streams)
@@ -86,7 +91,8 @@ def run_child(command: Command, on_start: Callable[[int], None]) -> Ended:
         code, usage = _wait(process)
         signals.direct_to(None)
         finished, wall_s = time.time(), time.monotonic() - clock
-        are_closed = [stream.finish(_GRACE_S) for stream in streams]
+        deadline = time.monotonic() + _GRACE_S
+        are_closed = [stream.finish(max(0.0, deadline - time.monotonic())) for stream in streams]
     return Ended(
         pid=process.pid,
         started=started,

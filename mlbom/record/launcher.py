@@ -3,7 +3,8 @@
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,7 +108,8 @@ def record_step(plan: StepPlan, environment: Mapping[str, str] | None = None) ->
     """
     prepared = _prepare(plan, os.environ if environment is None else environment)
     before = prepared.snapshot()
-    began_ns = await_tick(plan.folder)
+    with _writing():
+        began_ns = await_tick(plan.folder)
     seen = _run(prepared)
     after, ended_ns = prepared.snapshot(), time.time_ns()
     trace = read_trace(prepared.trace)
@@ -128,15 +130,12 @@ def record_step(plan: StepPlan, environment: Mapping[str, str] | None = None) ->
 
 
 def _prepare(plan: StepPlan, environment: Mapping[str, str]) -> _Prepared:
-    trace = plan.folder / "trace"
     variables = _recorded(environment)
     program = _find_program(plan, variables)
     declared = _declared(plan.inputs)
-    try:
+    trace = plan.folder / "trace"
+    with _writing():
         trace.mkdir(mode=0o700)
-    except OSError as error:
-        message = f"cannot write into the folder of the run: {error.strerror}"
-        raise EnvironmentFailureError(message) from error
     return _Prepared(
         plan=plan,
         root=os.path.realpath(plan.project_root),
@@ -146,6 +145,15 @@ def _prepare(plan: StepPlan, environment: Mapping[str, str]) -> _Prepared:
         outputs=tuple(os.path.realpath(path) for path in plan.outputs),
         declared=declared,
     )
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot write into the folder of the run: {error.strerror}"
+        raise EnvironmentFailureError(message) from error
 
 
 def _recorded(environment: Mapping[str, str]) -> dict[str, str]:

@@ -179,7 +179,12 @@ def _remote(remote: RemoteInput) -> Resource:
         uri = f"{HUB_DATASET_URL}{name}{tree}"
     else:
         uri = f"pkg:huggingface/{name}{at}"
-    notes = {"mlbom_kind": remote.kind, "mlbom_requested": guard.clean_text(remote.requested)}
+    notes = {
+        "mlbom_kind": remote.kind,
+        "mlbom_requested": guard.clean_text(remote.requested),
+        "mlbom_config": guard.clean_text(remote.config),
+        "mlbom_split": guard.clean_text(remote.split),
+    }
     commit = {"gitCommit": remote.revision} if remote.revision else {}
     return Resource(uri=uri, digests=commit, annotations={k: v for k, v in notes.items() if v})
 

@@ -47,6 +47,11 @@ class Signature:
                 f"{told_roles(held)}, not for {' or '.join(roles)}"
             )
             raise Refusal(message, "wrong-role")
+        # A key revoked under one name is revoked under every other.
+        revoked = [_revoked(signer, self.time, now) for signer in self.signers]
+        for refusal in revoked:
+            if refusal:
+                raise refusal
         refusals = [_out_of_window(signer, self.time, now) for signer in fitting]
         for signer, refusal in zip(fitting, refusals, strict=True):
             if refusal is None:
@@ -116,13 +121,23 @@ def _by_certificate(bundle: Bundle, data: bytes, trust: Trust) -> Signature:
     return Signature(signers, found.time)
 
 
+_UNPROVEN = ", and no trusted time proves that the signature is older"
+
+
+def _revoked(signer: TrustedSigner, proven: int | None, now: int) -> Refusal | None:
+    """Return that a signer was revoked when a signature was made, or None when he was not."""
+    time = now if proven is None else proven
+    if signer.revoked is None or time < signer.revoked:
+        return None
+    unproven = "" if proven is not None else _UNPROVEN
+    return Refusal(f"{told_signer(signer)} is revoked{unproven}", "revoked-key")
+
+
 def _out_of_window(signer: TrustedSigner, proven: int | None, now: int) -> Refusal | None:
-    """Return why a signer's signature does not count at its time, or None when it does."""
+    """Return why a signature was not made in a signer's time, or None when it was."""
     time = now if proven is None else proven
     who = told_signer(signer)
-    unproven = "" if proven is not None else ", and no trusted time proves that it is older"
-    if signer.revoked is not None and time >= signer.revoked:
-        return Refusal(f"{who} is revoked{unproven}", "revoked-key")
+    unproven = "" if proven is not None else _UNPROVEN
     if signer.until is not None and time > signer.until:
         return Refusal(f"{who} was trusted until an earlier day{unproven}", "expired-key")
     if signer.since is not None and time < signer.since:

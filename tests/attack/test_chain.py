@@ -612,6 +612,17 @@ def a_revoked_key(chain: Chain) -> Attack:
 
 
 @attack
+def a_revoked_key_under_another_name(chain: Chain) -> Attack:
+    """Revoked under one name, and trusted for the same under another."""
+    chain.build()
+    done = windowed(chain, "revoked-key", revoked=1)
+    assert done.policy
+    twin = replace(chain.signer_of("trainer"), name="somebody else")
+    done.policy = replace(done.policy, signers=(twin, *done.policy.signers))
+    return done
+
+
+@attack
 def a_key_whose_time_is_over(chain: Chain) -> Attack:
     chain.build()
     return windowed(chain, "expired-key", until=1)

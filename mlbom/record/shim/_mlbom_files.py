@@ -7,6 +7,7 @@ documentation of Python, "Audit events table".
 # ruff: noqa: INP001, ANN401, ARG002, SLF001, UP031
 # mypy: disable-error-code="import-not-found"
 
+import mmap
 import os
 import stat
 import sys
@@ -23,16 +24,47 @@ _NEW = os.O_TRUNC | os.O_EXCL
 _NO_FILE = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0)
 _SOURCES = (".py", ".pyc")
 _IMPORTERS = ("runpy.py", os.path.join("importlib", "_bootstrap_external.py"))
-# Hashes, not names: a data set of a million files would take hundreds of megabytes.
-_MOST_SEEN = 1 << 20
+_SLOTS, _PROBES, _MASK = 1 << 22, 8, (1 << 64) - 1
 _LOCAL = ("127.", "::1", "localhost", "0.0.0.0")  # noqa: S104 - compared with, not bound to
+
+
+class SeenTable:
+    """Remembers what was noted, for this process and everything that it forks.
+
+    A data loader forks new workers for every epoch; without common memory each would note every
+    file again. Open addressing over hashes in shared memory: what is pushed out of a full place is
+    noted once more, nothing is lost.
+    """
+
+    def __init__(self) -> None:
+        self._slots = memoryview(mmap.mmap(-1, 8 * (_SLOTS + _PROBES))).cast("Q")
+
+    def find(self, path: str, what: int) -> int:
+        """Return the key of something that is new, or 0."""
+        key = (hash((path, what)) & _MASK) or 1
+        slots, at = self._slots, key % _SLOTS
+        for place in range(at, at + _PROBES):
+            if slots[place] == key:
+                return 0
+            if not slots[place]:
+                break
+        return key
+
+    def add(self, key: int) -> None:
+        """Remember a key."""
+        slots, at = self._slots, key % _SLOTS
+        for place in range(at, at + _PROBES):
+            if not slots[place]:
+                at = place
+                break
+        slots[at] = key
 
 
 class FileWatch:
     """Notes every file that this process opens, once for reading and once for writing."""
 
     def __init__(self, folder_of_recorder: str) -> None:
-        self._seen: set[int] = set()
+        self._seen = SeenTable()
         self._skipped = _skipped(folder_of_recorder)
         self._on_network = False
         self.handlers: dict[str, Callable[[tuple[Any, ...]], None]] = {
@@ -91,26 +123,23 @@ class FileWatch:
             path = os.path.join(os.getcwd(), path)
             if path.startswith(self._skipped):
                 return
-        if reads and self._is_new(path, 1 + module):
-            status = _regular(path)
-            if status is not None:
-                CHANNEL.write(
-                    '{"e":"read","p":%s,"s":[%d,%d,%d],"m":%d}'
-                    % (quote(path), status.st_ino, status.st_size, status.st_mtime_ns, module)
-                )
-            else:
-                self._seen.discard(hash((path, 1 + module)))
-        if writes and self._is_new(path, 0):
-            CHANNEL.write('{"e":"write","p":%s}' % quote(path))
+        if reads:
+            self._note_read(path, module)
+        if writes:
+            key = self._seen.find(path, 0)
+            if key:
+                CHANNEL.write('{"e":"write","p":%s}' % quote(path))
+                self._seen.add(key)
 
-    def _is_new(self, path: str, what: int) -> bool:
-        key = hash((path, what))
-        if key in self._seen:
-            return False
-        if len(self._seen) >= _MOST_SEEN:
-            self._seen.clear()
-        self._seen.add(key)
-        return True
+    def _note_read(self, path: str, module: bool) -> None:  # noqa: FBT001 - likewise
+        key = self._seen.find(path, 1 + module)
+        status = _regular(path) if key else None
+        if status is not None:
+            CHANNEL.write(
+                '{"e":"read","p":%s,"s":[%d,%d,%d],"m":%d}'
+                % (quote(path), status.st_ino, status.st_size, status.st_mtime_ns, module)
+            )
+            self._seen.add(key)
 
     def _on_source(self, path: str) -> None:
         """Note a Python source; a compiled one stands for the source that it was made from."""

@@ -73,6 +73,87 @@ def test_every_reader_is_seen_and_what_was_written_is_no_input(
     assert not [text for text in recording.unseen if "failed" in text]
 
 
+OPTIONAL = {
+    "cv2": (
+        "import cv2, numpy\ncv2.imwrite('f.png', numpy.zeros((4, 4, 3), 'u1'))",
+        "cv2.imread('f.png')",
+    ),
+    "polars": (
+        "import polars\npolars.DataFrame({'a': [1]}).write_parquet('f')",
+        "polars.read_parquet('f')",
+    ),
+    "soundfile": (
+        "import numpy, soundfile\nsoundfile.write('f.wav', numpy.zeros(9), 8000)",
+        "soundfile.read('f.wav')",
+    ),
+    "tables": (
+        "import tables\ntables.open_file('f', 'w').close()",
+        "tables.open_file('f').close()",
+    ),
+    "tokenizers": (
+        "import tokenizers\ntokenizers.Tokenizer(tokenizers.models.BPE()).save('f')",
+        "tokenizers.Tokenizer.from_file('f')",
+    ),
+    "pyarrow.feather": (
+        "import pyarrow, pyarrow.feather\npyarrow.feather.write_feather(pyarrow.table({'a': [1]}), 'f')",
+        "pyarrow.feather.read_table('f')",
+    ),
+    "pyarrow.csv": (
+        "import pyarrow.csv\nopen('f', 'w').write('a\\n1\\n')",
+        "pyarrow.csv.read_csv('f')",
+    ),
+    "pyarrow.json": (
+        "import pyarrow.json\nopen('f', 'w').write('{\"a\": 1}')",
+        "pyarrow.json.read_json('f')",
+    ),
+    "pyarrow.orc": (
+        "import pyarrow, pyarrow.orc\npyarrow.orc.write_table(pyarrow.table({'a': [1]}), 'f')",
+        "pyarrow.orc.ORCFile('f').read()",
+    ),
+    "pyarrow.ipc": (
+        """import pyarrow, pyarrow.ipc
+table = pyarrow.table({'a': [1]})
+with pyarrow.OSFile('f', 'wb') as sink, pyarrow.ipc.new_file(sink, table.schema) as writer:
+    writer.write_table(table)
+""",
+        "assert pyarrow.ipc.open_file('f').read_all().num_rows == 1",
+    ),
+    "pyarrow": (
+        "import pyarrow\nopen('f', 'w').write('text')",
+        "assert isinstance(pyarrow.OSFile('f'), pyarrow.OSFile); pyarrow.memory_map('f').read()",
+    ),
+}
+
+
+@pytest.mark.parametrize("module", OPTIONAL)
+def test_a_native_reader_is_followed(project: Project, module: str) -> None:
+    pytest.importorskip(module)
+    make, read = OPTIONAL[module]
+    assert project.run(make).succeeded
+    recording = project.run(make.partition("\n")[0] + "\n" + read + "\n")
+    assert recording.succeeded
+    assert {name.partition(".")[0] for name in project.names(recording.reads)} == {"f", "step"}
+    assert not [text for text in recording.unseen if "failed" in text]
+
+
+def test_new_workers_of_every_epoch_do_not_write_the_same_again(project: Project) -> None:
+    for index in range(20):
+        project.write(f"data/{index}.txt", "1")
+    recording = project.run(
+        "import torch\nfrom torch.utils.data import DataLoader, Dataset\n"
+        "class Texts(Dataset):\n    def __len__(self): return 20\n"
+        "    def __getitem__(self, i): return float(open(f'data/{i}.txt').read())\n"
+        "loader = DataLoader(Texts(), num_workers=2)\n"
+        "for epoch in range(3): assert len(list(loader)) == 20\n"
+    )
+    assert recording.succeeded
+    assert len(project.names(recording.reads)) == 21
+    trace = [p.read_text() for p in (recording.plan.folder / "trace").iterdir()]
+    assert len(trace) == 7
+    # Two workers may open the same file at the same moment; a loader never lets them.
+    assert sum(text.count("data/") for text in trace) == 20
+
+
 def test_torch_tells_its_seeds_and_its_flags_as_they_changed(project: Project) -> None:
     recording = project.run(
         "import numpy, os, random, torch\n"
