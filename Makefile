@@ -11,19 +11,34 @@ ORACLE_NODE := .oracle-node
 ORACLE_NPM := @sigstore/verify@3.1.1 @sigstore/bundle@4.0.0 @sigstore/mock@0.13.0
 ORACLE_TOOLS := openssl sha256sum node softhsm2-util strace
 BENCH_VENV := .venv-bench
+RECORD_VENV := .venv-records
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check test-oracle bench format goldens clean
+.PHONY: demo records test check test-oracle bench format goldens clean
 
 demo: ## install, make a key, generate and verify examples/char-lm
 	$(PYTHON) -m venv $(DEMO_VENV)
 	$(DEMO_VENV)/bin/python -m pip install --quiet .
 	rm -rf $(DEMO_KEYS)
-	$(DEMO_VENV)/bin/mlbom keys new $(DEMO_KEYS)/demo.pem
-	$(DEMO_VENV)/bin/mlbom generate examples/char-lm --key $(DEMO_KEYS)/demo.pem
-	$(DEMO_VENV)/bin/mlbom verify examples/char-lm/mlbom-out --key $(DEMO_KEYS)/demo.pub
+	$(DEMO_VENV)/bin/mlbom keys new $(DEMO_KEYS)/publisher.pem
+	$(DEMO_VENV)/bin/mlbom generate examples/char-lm --key $(DEMO_KEYS)/publisher.pem
+	$(DEMO_VENV)/bin/mlbom verify examples/char-lm/mlbom-out --quiet \
+		--key release=$(DEMO_KEYS)/publisher.pub --key bom=$(DEMO_KEYS)/publisher.pub \
+		$(foreach role,data train eval,--key $(role)=examples/char-lm/recorder.pub)
+	cp examples/char-lm/mlbom-policy.yaml examples/char-lm/recorder.pub $(DEMO_KEYS)
+	$(DEMO_VENV)/bin/mlbom verify examples/char-lm/mlbom-out --policy $(DEMO_KEYS)/mlbom-policy.yaml
 	@echo && ls -l examples/char-lm/mlbom-out examples/char-lm/mlbom-out/attestations
 	@echo && echo "open examples/char-lm/mlbom-out/report.html"
+
+records: $(DEV) ## record the steps of examples/char-lm again, with a new key that is then thrown away
+	$(PYTHON) -m venv $(RECORD_VENV)
+	$(RECORD_VENV)/bin/python -m pip install --quiet torch==2.13.0 numpy safetensors pyyaml
+	rm -rf examples/char-lm/.mlbom $(DEMO_KEYS) && $(BIN)/mlbom keys new $(DEMO_KEYS)/recorder.pem
+	cp $(DEMO_KEYS)/recorder.pub examples/char-lm/recorder.pub
+	cd examples/char-lm && for step in data:prepare train:train eval:evaluate; do \
+		$(abspath $(BIN))/mlbom run --name $${step%:*} --key $(DEMO_KEYS)/recorder.pem -- \
+			$(abspath $(RECORD_VENV))/bin/python $${step#*:}.py || exit 1; done
+	rm -rf $(DEMO_KEYS)
 
 test: $(DEV) ## all tests that run offline, without a GPU and without outside verifiers
 	$(BIN)/python -m pytest
@@ -57,7 +72,7 @@ goldens: $(DEV) ## make the golden files again; read the difference before you c
 	$(BIN)/python -m pytest tests/golden --remake-goldens
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) $(ORACLE_VENV) $(ORACLE_NODE) $(BENCH_VENV) $(DEMO_KEYS) examples/char-lm/mlbom-out
+	rm -rf $(VENV) $(DEMO_VENV) $(ORACLE_VENV) $(ORACLE_NODE) $(BENCH_VENV) $(RECORD_VENV) $(DEMO_KEYS) examples/char-lm/mlbom-out
 
 $(DEV): pyproject.toml .ci/requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)

@@ -18,8 +18,8 @@ from mlbom.outdir import replace_file
 from mlbom.pipeline.policy import compile_policy, sign_policy, withdraw
 from mlbom.sign.signer import Signer, open_signer
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import ROLES, Policy
-from mlbom.verify.policy_file import read_policy, read_signed_policy
+from mlbom.verify.policy.file import read_policy, read_signed_policy
+from mlbom.verify.policy.values import ROLES, Policy
 
 
 def build_parser(prog: str) -> Parser:

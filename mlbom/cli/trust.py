@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mlbom.errors import NoTrustedKeyError, UsageError
 from mlbom.sign.newkey import default_key_paths
-from mlbom.verify.certificates import newest_key_of
-from mlbom.verify.policy import Identity, Policy, TrustedSigner
-from mlbom.verify.policy_file import read_policy, read_signed_policy
-from mlbom.verify.trust import read_signers, with_trust_root
+from mlbom.verify.policy.file import read_policy, read_signed_policy
+from mlbom.verify.policy.values import Identity, Policy, TrustedSigner
+from mlbom.verify.signers.certificates import newest_key_of
+from mlbom.verify.signers.trust import read_signers, with_trust_root
 
 _EVERYBODY = re.compile(r"[*?]*")
 

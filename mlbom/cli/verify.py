@@ -17,7 +17,7 @@ from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
 from mlbom.verify.memory import default_state_path
 from mlbom.verify.report import lines, verdict_document
-from mlbom.verify.trust import Trust
+from mlbom.verify.signers.trust import Trust
 from mlbom.verify.verdict import Verdict
 
 

@@ -23,9 +23,9 @@ from mlbom.attest.types import PAYLOAD_TYPE
 from mlbom.errors import PathNotFoundError, PolicyError, UsageError
 from mlbom.openfile import read_regular
 from mlbom.sign.signer import Signer, seal
-from mlbom.verify.artifacts import ArtifactRule, parse_rule
-from mlbom.verify.policy import RECORD_ROLES, STEP_ROLES, Policy, StepRule, TrustedSigner
-from mlbom.verify.policy_file import policy_files
+from mlbom.verify.policy.artifacts import ArtifactRule, parse_rule
+from mlbom.verify.policy.file import policy_files
+from mlbom.verify.policy.values import RECORD_ROLES, STEP_ROLES, Policy, StepRule, TrustedSigner
 
 SHIPPED = "model-as-shipped"
 # An inspection must run something: this reads nothing and changes nothing.

@@ -14,7 +14,7 @@ from mlbom.evidence.canonical import canonical_json
 from mlbom.outdir import write_whole
 from mlbom.sign.signer import Signer, seal
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import TrustedSigner
+from mlbom.verify.policy.values import TrustedSigner
 from mlbom.verify.verdict import Verdict
 
 # Number and label in the bundle's file name.

@@ -15,17 +15,17 @@ from mlbom.render.registry import render_documents
 from mlbom.render.sarif import Level, SarifResult, SarifRule, sarif_bytes
 from mlbom.render.templates import templates_digest
 from mlbom.status import ExitStatus
-from mlbom.verify.archive import is_archive, unpacked
-from mlbom.verify.conditions import Identified
+from mlbom.verify.chain.conditions import Identified
+from mlbom.verify.files.archive import is_archive, unpacked
+from mlbom.verify.files.handover import Handover
+from mlbom.verify.files.outputs import DOCUMENTS
 from mlbom.verify.foreign import verify_bundle
-from mlbom.verify.handover import Handover
 from mlbom.verify.memory import State, remember
-from mlbom.verify.outputs import DOCUMENTS
 from mlbom.verify.refusal import Refusal
 from mlbom.verify.release import Request, verify_release
 from mlbom.verify.report import edge_documents
 from mlbom.verify.rules import RULES
-from mlbom.verify.trust import Trust
+from mlbom.verify.signers.trust import Trust
 from mlbom.verify.verdict import Edge, EdgeStatus, Problem, Verdict
 
 MAX_EVIDENCE = DOCUMENTS["evidence.json"]

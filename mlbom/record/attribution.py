@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from mlbom.record.observer import Observed
+from mlbom.record.observers.observer import Observed
 from mlbom.record.own_files import OwnFiles
 from mlbom.record.snapshot import Snapshot, Stamp, is_watched, stamp_of
 from mlbom.record.trace import Trace

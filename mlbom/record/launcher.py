@@ -11,9 +11,9 @@ from pathlib import Path
 from mlbom.errors import CommandNotStartedError, EnvironmentFailureError, PathNotFoundError
 from mlbom.record.attribution import Evidence
 from mlbom.record.child import Command, Ended, run_child
-from mlbom.record.energy import EnergyMeter, EnergyReading
-from mlbom.record.observer import Observed
-from mlbom.record.observing import begin_watch
+from mlbom.record.energy.meter import EnergyMeter, EnergyReading
+from mlbom.record.observers.observer import Observed
+from mlbom.record.observers.observing import begin_watch
 from mlbom.record.own_files import SYSTEM_FOLDERS, OwnFiles, outside_of
 from mlbom.record.pythons import PythonWatch, is_python
 from mlbom.record.recording import Recording, StepPlan

@@ -10,13 +10,13 @@ from mlbom.attest.types import STATEMENT_TYPE
 from mlbom.digest.tree import EntryKind
 from mlbom.errors import LimitError, UnreadableError
 from mlbom.formats.strict_json import parse_json
-from mlbom.verify.directory import BUNDLES, ReleaseDirectory
+from mlbom.verify.files.directory import BUNDLES, ReleaseDirectory
 from mlbom.verify.kinds import Kind, kinds_of
-from mlbom.verify.policy import TrustedSigner
+from mlbom.verify.policy.values import TrustedSigner
 from mlbom.verify.refusal import Refusal
 from mlbom.verify.rules import RULE_BY_ID
-from mlbom.verify.signatures import Signature, check_signature
-from mlbom.verify.trust import Trust, told_roles, told_signer
+from mlbom.verify.signers.signatures import Signature, check_signature
+from mlbom.verify.signers.trust import Trust, told_roles, told_signer
 from mlbom.verify.verdict import Ledger, told_time
 
 MAX_BUNDLES = 1024

@@ -11,8 +11,9 @@ from mlbom.evidence.graph import Graph
 from mlbom.evidence.store import load_graph
 from mlbom.formats.strict_json import parse_json
 from mlbom.verify.bundles import SignedStatement
-from mlbom.verify.chain import Manifest
-from mlbom.verify.directory import ReleaseDirectory
+from mlbom.verify.chain.edges import Manifest
+from mlbom.verify.files.directory import ReleaseDirectory
+from mlbom.verify.files.outputs import DOCUMENTS
 from mlbom.verify.kinds import (
     CLOSING,
     REBUILD,
@@ -23,7 +24,6 @@ from mlbom.verify.kinds import (
     WEIGHTS,
     Kind,
 )
-from mlbom.verify.outputs import DOCUMENTS
 from mlbom.verify.verdict import Ledger
 
 # What may be stated about a release after it was closed, by naming its closing statement.

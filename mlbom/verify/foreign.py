@@ -22,16 +22,16 @@ from mlbom.errors import LimitError, MalformedError, PathNotFoundError, Unreadab
 from mlbom.formats.strict_json import parse_json
 from mlbom.guard import printable
 from mlbom.openfile import read_regular
-from mlbom.verify.authority import authority_key
 from mlbom.verify.bundles import parse_bundle_bytes, signer_and_kind
-from mlbom.verify.compare import Digests
+from mlbom.verify.files.compare import Digests
+from mlbom.verify.files.measure import Copying, hold_against, locate, measure_copying
 from mlbom.verify.kinds import KNOWN_PREDICATES, Kind, kinds_of
-from mlbom.verify.measure import Copying, hold_against, locate, measure_copying
-from mlbom.verify.policy import ROLES, TrustedSigner
+from mlbom.verify.policy.values import ROLES, TrustedSigner
 from mlbom.verify.refusal import Refusal
 from mlbom.verify.release import Request
-from mlbom.verify.signatures import Signature, check_signature, signed_by, timestamped
-from mlbom.verify.trust import Trust, told_signer
+from mlbom.verify.signers.authority import authority_key
+from mlbom.verify.signers.signatures import Signature, check_signature, signed_by, timestamped
+from mlbom.verify.signers.trust import Trust, told_signer
 from mlbom.verify.verdict import Ledger, Verdict, counted, told_time
 
 EDGE_SIGNATURE = "signature"

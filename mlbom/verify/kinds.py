@@ -20,7 +20,7 @@ from mlbom.attest.types import (
     VSA_PREDICATE,
 )
 from mlbom.errors import MalformedError
-from mlbom.verify.policy import StepRule
+from mlbom.verify.policy.values import StepRule
 from mlbom.verify.refusal import Refusal
 
 

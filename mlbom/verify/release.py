@@ -25,7 +25,9 @@ from mlbom.verify.case import (
     of_kind,
     the_closing,
 )
-from mlbom.verify.chain import (
+from mlbom.verify.chain.conditions import Identified, check_conditions, check_memory
+from mlbom.verify.chain.demands import Chain, check_demands
+from mlbom.verify.chain.edges import (
     EDGE_BOM,
     EDGE_BOM_FILE,
     EDGE_CLOSING,
@@ -37,22 +39,20 @@ from mlbom.verify.chain import (
     check_weights,
     expected_files,
 )
-from mlbom.verify.conditions import Identified, check_conditions, check_memory
-from mlbom.verify.demands import Chain, check_demands
-from mlbom.verify.directory import ReleaseDirectory
-from mlbom.verify.handover import Handover
-from mlbom.verify.inputs import check_inputs
+from mlbom.verify.chain.lineage import Lineage, check_lineage
+from mlbom.verify.chain.materials import list_unresolved
+from mlbom.verify.chain.opinions import check_opinions
+from mlbom.verify.chain.quality import check_quality
+from mlbom.verify.chain.steps import read_steps
+from mlbom.verify.chain.training import model_files, tell_training
+from mlbom.verify.files.directory import ReleaseDirectory
+from mlbom.verify.files.handover import Handover
+from mlbom.verify.files.inputs import check_inputs
+from mlbom.verify.files.model import EDGE_TREE, ExpectedModel, check_model, find_model_root
+from mlbom.verify.files.outputs import EDGE_OUTPUTS, check_outputs, show_keys, show_links
 from mlbom.verify.kinds import BOM, CLOSING, WEIGHTS
-from mlbom.verify.lineage import Lineage, check_lineage
-from mlbom.verify.materials import list_unresolved
 from mlbom.verify.memory import State
-from mlbom.verify.model import EDGE_TREE, ExpectedModel, check_model, find_model_root
-from mlbom.verify.opinions import check_opinions
-from mlbom.verify.outputs import EDGE_OUTPUTS, check_outputs, show_keys, show_links
-from mlbom.verify.quality import check_quality
-from mlbom.verify.steps import read_steps
-from mlbom.verify.training import model_files, tell_training
-from mlbom.verify.trust import Trust
+from mlbom.verify.signers.trust import Trust
 from mlbom.verify.verdict import EdgeStatus, Ledger, Verdict
 
 EDGE_EVIDENCE = "evidence.json -> model.manifest"

@@ -24,7 +24,7 @@ from mlbom.digest.manifest import manifest_bytes
 from mlbom.evidence.canonical import canonical_json
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import AttributeRule, Policy, StepRule
+from mlbom.verify.policy.values import AttributeRule, Policy, StepRule
 from mlbom.verify.verdict import EdgeStatus, Verdict
 from tests.fixtures.chain import (
     BASE,

@@ -11,8 +11,8 @@ import pytest
 from mlbom.attest.types import CYCLONEDX_PREDICATE, OMS_PREDICATE, RELEASE_PREDICATE
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import Policy
-from mlbom.verify.trust import trusted_signers
+from mlbom.verify.policy.values import Policy
+from mlbom.verify.signers.trust import trusted_signers
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.tiny_release import TinyRelease, new_signer, signed_payload
 

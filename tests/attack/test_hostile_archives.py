@@ -12,8 +12,8 @@ import pytest
 from mlbom.pipeline.verify import Asked, verify
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import Policy
-from mlbom.verify.trust import Trust, trusted_signers
+from mlbom.verify.policy.values import Policy
+from mlbom.verify.signers.trust import Trust, trusted_signers
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.tiny_release import TinyRelease, new_signer
 

@@ -12,7 +12,7 @@ import pytest
 from mlbom.attest.statement import Statement, Subject
 from mlbom.attest.types import SVR_PREDICATE, VSA_PREDICATE
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import Policy
+from mlbom.verify.policy.values import Policy
 from tests.fixtures.chain import Chain, new_people, required, sha256_of
 from tests.fixtures.tiny_release import PURL
 

@@ -10,11 +10,11 @@ import pytest
 from mlbom.sign.signer import Signer
 from mlbom.sign.timestamp import _new_request
 from mlbom.status import ExitStatus
-from mlbom.verify import timestamps
 from mlbom.verify.memory import State
-from mlbom.verify.policy import Policy, TrustedSigner
+from mlbom.verify.policy.values import Policy, TrustedSigner
 from mlbom.verify.refusal import Refusal
-from mlbom.verify.timestamps import trusted_time
+from mlbom.verify.signers import timestamps
+from mlbom.verify.signers.timestamps import trusted_time
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.chain import Chain, new_people, required
 from tests.fixtures.timestamps import Authority, make_authority
@@ -287,16 +287,21 @@ def stamp_bundle(path: Path, authority: Authority) -> None:
     path.write_bytes(bundle_bytes(bundle.envelope, bundle.hint, [token]))
 
 
-def released(folder: Path, signer: Signer, version: str, **model: bytes) -> TinyRelease:
+HUB_NAME = "pkg:huggingface/org/tiny"
+
+
+def released(
+    folder: Path, signer: Signer, version: str, name: str = HUB_NAME, **model: bytes
+) -> TinyRelease:
     release = TinyRelease(folder, signer)
     release.model.update({name.replace("_", "."): data for name, data in model.items()})
-    purl = f"pkg:generic/tiny@{version}"
+    purl = f"{name}@{version}"
     release.edit_closing = lambda d: d["predicate"].update(purl=purl)
     return release.build()
 
 
 def seen(verdict: Verdict, state: State) -> State:
-    from mlbom.verify.conditions import Identified
+    from mlbom.verify.chain.conditions import Identified
 
     assert verdict.status is ExitStatus.DONE
     known = Identified(
@@ -332,6 +337,17 @@ def test_another_signer_is_told_by_memory(tmp_path: Path) -> None:
     named = other.verify(state=state, signer_named=True)
     assert named.status is ExitStatus.DONE
     assert [p.rule for p in named.problems] == ["signer-changed"]
+
+
+def test_a_name_that_anybody_may_use_is_kept_for_each_signer(tmp_path: Path) -> None:
+    """Two projects called alike are no rollback of each other."""
+    first, second = new_signer(tmp_path, "a"), new_signer(tmp_path, "b")
+    generic = "pkg:generic/model"
+    state = seen(released(tmp_path / "a", first, "2.0", generic).verify(), State())
+    other = released(tmp_path / "b", second, "1.0", generic)
+    assert other.verify(state=state).status is ExitStatus.DONE
+    older = released(tmp_path / "c", first, "1.0", generic)
+    assert rules(older.verify(state=state)) == ["rollback"]
 
 
 def test_a_release_without_an_order_is_never_a_rollback(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mlbom.errors import EnvironmentFailureError
-from mlbom.record.fanotify import FanotifyObserver
-from mlbom.record.strace import StraceObserver
+from mlbom.record.observers.fanotify import FanotifyObserver
+from mlbom.record.observers.strace import StraceObserver
 from tests.fixtures.observed_run import INPUTS, NEIGHBOUR, OUTPUTS, ObservedRun, make_observed_run
 
 pytestmark = pytest.mark.oracle

@@ -13,9 +13,9 @@ from mlbom.cli.main import run
 from mlbom.errors import MalformedError
 from mlbom.sign.signer import Signer, open_signer, seal
 from mlbom.status import ExitStatus
-from mlbom.verify.certificates import certified_signer, newest_key_of
-from mlbom.verify.policy import Identity, Policy, TrustedSigner
+from mlbom.verify.policy.values import Identity, Policy, TrustedSigner
 from mlbom.verify.refusal import Refusal
+from mlbom.verify.signers.certificates import certified_signer, newest_key_of
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.mutations import MUTATIONS, mutated
 from tests.fixtures.tiny_release import TinyRelease, write_files

@@ -12,7 +12,7 @@ from mlbom.attest.classic import keyid
 from mlbom.cli.main import run
 from mlbom.formats.strict_yaml import parse_yaml
 from mlbom.sign.signer import Signer
-from mlbom.verify.policy_file import read_policy
+from mlbom.verify.policy.file import read_policy
 from tests.fixtures.policies import FULL, HEAD, MANIFEST, policy_folder, write_policy
 
 Capture = pytest.CaptureFixture[str]

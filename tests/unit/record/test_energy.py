@@ -1,4 +1,4 @@
-"""Tests of mlbom.record.energy: a folder of counters, and a simulated driver behind real NVML."""
+"""Tests of mlbom.record.energy.meter: a folder of counters, and a simulated driver behind real NVML."""
 
 import ctypes
 import os
@@ -11,9 +11,9 @@ from typing import Any
 import pynvml
 import pytest
 
-from mlbom.record.energy import EnergyMeter, EnergyReading
-from mlbom.record.gpu_meter import GpuMeter, close_gpus, open_gpus
-from mlbom.record.rapl import RaplZone, find_zones
+from mlbom.record.energy.gpu import GpuMeter, close_gpus, open_gpus
+from mlbom.record.energy.meter import EnergyMeter, EnergyReading
+from mlbom.record.energy.rapl import RaplZone, find_zones
 
 GIB = 1024**3
 _UINT, _INT, _POINTER = ctypes.c_uint, ctypes.c_int, ctypes.c_void_p

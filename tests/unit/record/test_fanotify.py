@@ -1,4 +1,4 @@
-"""Tests of mlbom.record.fanotify on this machine's kernel; they need root."""
+"""Tests of mlbom.record.observers.fanotify on this machine's kernel; they need root."""
 
 import os
 import subprocess
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from mlbom.errors import EnvironmentFailureError
-from mlbom.record.fanotify import FanotifyObserver
-from mlbom.record.fanotify_group import FanotifyGroup
-from mlbom.record.mounts import Mount, real_mounts
-from mlbom.record.observer import Observed
-from mlbom.record.process_tree import ProcessTree
-from mlbom.record.written import WrittenFiles
+from mlbom.record.observers.fanotify import FanotifyObserver
+from mlbom.record.observers.fanotify_group import FanotifyGroup
+from mlbom.record.observers.mounts import Mount, real_mounts
+from mlbom.record.observers.observer import Observed
+from mlbom.record.observers.process_tree import ProcessTree
+from mlbom.record.observers.written import WrittenFiles
 
 
 def is_usable() -> bool:
@@ -220,7 +220,9 @@ def test_file_system_that_cannot_be_watched_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = Mount("0:0", str(tmp_path / "gone"), "nfs")
-    monkeypatch.setattr("mlbom.record.fanotify.real_mounts", lambda: [*real_mounts(), gone])
+    monkeypatch.setattr(
+        "mlbom.record.observers.fanotify.real_mounts", lambda: [*real_mounts(), gone]
+    )
     seen = shell(":", tmp_path)
     assert seen.unseen == (
         f"files below {tmp_path}/gone (nfs) were not watched: No such file or directory",
@@ -268,7 +270,7 @@ def test_without_fanotify_the_error_says_what_to_do(
 @needs_fanotify
 def test_user_without_rights_gets_the_error(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from mlbom.record.fanotify import *\n"
+        "import os, sys; from pathlib import Path; from mlbom.record.observers.fanotify import *\n"
         "from mlbom.errors import EnvironmentFailureError\n"
         "os.setuid(65534)\n"
         "try: FanotifyObserver(Path('/')).start()\n"

@@ -12,8 +12,8 @@ import pytest
 
 from mlbom.errors import CommandNotStartedError, EnvironmentFailureError
 from mlbom.record import launcher
-from mlbom.record.observer import Observed
-from mlbom.record.observing import Watch
+from mlbom.record.observers.observer import Observed
+from mlbom.record.observers.observing import Watch
 from tests.unit.record.step import PYTHON, Project
 
 is_root = sys.platform == "linux" and os.geteuid() == 0

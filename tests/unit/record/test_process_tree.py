@@ -1,4 +1,4 @@
-"""Tests of mlbom.record.process_tree with real processes, told by the kernel or read in /proc."""
+"""Tests of mlbom.record.observers.process_tree with real processes, told by the kernel or read in /proc."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from mlbom.record.process_tree import ForkConnector, ProcessTree
+from mlbom.record.observers.process_tree import ForkConnector, ProcessTree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has /proc")
 

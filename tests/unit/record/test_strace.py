@@ -1,4 +1,4 @@
-"""Tests of mlbom.record.strace and its log: lines of strace as data, and strace itself."""
+"""Tests of mlbom.record.observers.strace and its log: lines of strace as data, and strace itself."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from mlbom.errors import EnvironmentFailureError
-from mlbom.record.observer import Observed
-from mlbom.record.strace import StraceObserver
-from mlbom.record.strace_log import StraceLog
+from mlbom.record.observers.observer import Observed
+from mlbom.record.observers.strace import StraceObserver
+from mlbom.record.observers.strace_log import StraceLog
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 

@@ -20,10 +20,10 @@ from mlbom.attest.oms import oms_statement
 from mlbom.attest.types import PAYLOAD_TYPE
 from mlbom.pipeline.verify import Asked, verify
 from mlbom.status import ExitStatus
-from mlbom.verify.authority import authority_key
-from mlbom.verify.policy import Policy
+from mlbom.verify.policy.values import Policy
 from mlbom.verify.refusal import Refusal
-from mlbom.verify.trust import Trust
+from mlbom.verify.signers.authority import authority_key
+from mlbom.verify.signers.trust import Trust
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.tiny_release import MODEL_FILES, sha256, write_files
 

@@ -11,7 +11,7 @@ from mlbom.attest.types import SVR_PREDICATE, TEST_RESULT_PREDICATE
 from mlbom.digest.manifest import manifest_bytes
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import Policy, Quality, StepRule
+from mlbom.verify.policy.values import Policy, Quality, StepRule
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.chain import BASE, COMMIT, PREPARED, RAW, WEIGHTS, Chain, new_people, required
 from tests.fixtures.records import FINISHED, STARTED, file_resource, record_statement, run_claim

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbom.verify.compare import Differences, compare, differing
+from mlbom.verify.files.compare import Differences, compare, differing
 
 FILES = st.dictionaries(
     st.sampled_from("abcdef"), st.sampled_from("123").map(lambda d: {"sha256": d}), max_size=6

@@ -13,9 +13,9 @@ from mlbom.attest.types import PAYLOAD_TYPE
 from mlbom.digest.manifest import manifest_bytes
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
-from mlbom.verify.certificates import certified_signer
-from mlbom.verify.policy import Identity, Policy, TrustedSigner
+from mlbom.verify.policy.values import Identity, Policy, TrustedSigner
 from mlbom.verify.refusal import Refusal
+from mlbom.verify.signers.certificates import certified_signer
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.chain import Chain, new_people, required
 from tests.fixtures.tiny_release import DATA_FILES, sha256, write_files

@@ -18,8 +18,8 @@ from mlbom.evidence.canonical import canonical_json
 from mlbom.pipeline.verify import Asked, verify
 from mlbom.sign.signer import Signer, seal
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import Policy
-from mlbom.verify.trust import Trust, trusted_signers
+from mlbom.verify.policy.values import Policy
+from mlbom.verify.signers.trust import Trust, trusted_signers
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.tiny_release import (
     MODEL_FILES,

@@ -12,9 +12,9 @@ from mlbom.openfile import open_regular
 from mlbom.pipeline.verify import Asked, verify
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
-from mlbom.verify.handover import Handover
-from mlbom.verify.policy import Policy
-from mlbom.verify.trust import Trust, trusted_signers
+from mlbom.verify.files.handover import Handover
+from mlbom.verify.policy.values import Policy
+from mlbom.verify.signers.trust import Trust, trusted_signers
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.tiny_release import (
     MODEL_FILES,
@@ -92,7 +92,7 @@ def test_a_file_exchanged_before_its_reading_is_not_handed_over(
             Path(path).write_bytes(b"evil" * 256)
         return open_regular(path)
 
-    monkeypatch.setattr("mlbom.verify.handover.open_regular", swap)
+    monkeypatch.setattr("mlbom.verify.files.handover.open_regular", swap)
     assert copied(release, tmp_path / "model").status is ExitStatus.UNTRUSTED
     assert not (tmp_path / "model").exists()
 
@@ -116,7 +116,7 @@ def test_a_file_exchanged_after_it_was_opened_changes_nothing(
                 Path(path).write_bytes(b"evil")
         return descriptor
 
-    monkeypatch.setattr("mlbom.verify.handover.open_regular", swap)
+    monkeypatch.setattr("mlbom.verify.files.handover.open_regular", swap)
     assert copied(release, tmp_path / "model").status is ExitStatus.DONE
     assert files_in(tmp_path / "model") == MODEL_FILES
 
@@ -138,7 +138,7 @@ def test_a_file_changed_while_it_is_read_is_not_handed_over(
                 stream.write(b"evil")
         return block
 
-    monkeypatch.setattr("mlbom.verify.handover.os.read", read)
+    monkeypatch.setattr("mlbom.verify.files.handover.os.read", read)
     verdict = copied(release, tmp_path / "model")
     assert verdict.status is ExitStatus.UNTRUSTED
     assert not (tmp_path / "model").exists()
@@ -169,7 +169,7 @@ def test_a_full_disk_leaves_nothing(
     def full(_descriptor: int, _data: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mlbom.verify.handover.os.write", full)
+    monkeypatch.setattr("mlbom.verify.files.handover.os.write", full)
     with pytest.raises(OutputError, match="No space left"):
         copied(release, tmp_path / "model")
     assert not (tmp_path / "model").exists()

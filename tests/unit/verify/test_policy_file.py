@@ -14,11 +14,11 @@ import mlbom.verify
 from mlbom.errors import LimitError, MalformedError, PathNotFoundError, PolicyError
 from mlbom.formats.strict_yaml import parse_yaml
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import AttributeRule, Quality, StepRule
-from mlbom.verify.policy_file import policy_files, read_policy
+from mlbom.verify.policy.file import policy_files, read_policy
+from mlbom.verify.policy.values import AttributeRule, Quality, StepRule
 from tests.fixtures.policies import FULL, HEAD, MANIFEST, policy_folder, write_policy
 
-SCHEMA = Path(mlbom.verify.__file__).parent / "policy.schema.json"
+SCHEMA = Path(mlbom.verify.__file__).parent / "policy" / "policy.schema.json"
 PYPROJECT = Path(mlbom.__file__).parents[1] / "pyproject.toml"
 PAGE = Path(mlbom.__file__).parents[1] / "docs" / "policy.md"
 Edit = Callable[[dict[str, Any]], object]

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from mlbom.verify.artifacts import Artifact, check_materials, check_products, parse_rule
-from mlbom.verify.attributes import OPERATORS, attribute_rule, check_attributes, is_pointer, resolve
-from mlbom.verify.pattern import matches
-from mlbom.verify.policy import StepRule
+from mlbom.verify.policy.artifacts import Artifact, check_materials, check_products, parse_rule
+from mlbom.verify.policy.attributes import (
+    OPERATORS,
+    attribute_rule,
+    check_attributes,
+    is_pointer,
+    resolve,
+)
+from mlbom.verify.policy.pattern import matches
+from mlbom.verify.policy.values import StepRule
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 STATEMENT: dict[str, Any] = {

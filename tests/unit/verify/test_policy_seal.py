@@ -13,7 +13,7 @@ from mlbom.errors import MalformedError, PolicyError, UntrustedPolicyError
 from mlbom.pipeline.policy import sign_policy, withdraw
 from mlbom.sign.signer import Signer, seal
 from mlbom.status import ExitStatus
-from mlbom.verify.policy_file import read_policy, read_signed_policy
+from mlbom.verify.policy.file import read_policy, read_signed_policy
 from tests.fixtures.policies import FULL, HEAD, MANIFEST, policy_folder, write_policy
 
 OTHER = "6" * 64

@@ -13,9 +13,9 @@ from mlbom.errors import PathNotFoundError, UsageError
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
 from mlbom.verify import release as release_module
-from mlbom.verify.policy import Policy
+from mlbom.verify.policy.values import Policy
 from mlbom.verify.release import REQUIRED, Request, verify_release
-from mlbom.verify.trust import Trust, trusted_signers
+from mlbom.verify.signers.trust import Trust, trusted_signers
 from mlbom.verify.verdict import EdgeStatus, Verdict
 from tests.fixtures.tiny_release import (
     DATA_FILES,
@@ -290,9 +290,9 @@ def test_verifying_loads_no_heavy_library(release: TinyRelease) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from mlbom.verify.policy import Policy
+from mlbom.verify.policy.values import Policy
 from mlbom.verify.release import verify_release
-from mlbom.verify.trust import Trust, read_signers
+from mlbom.verify.signers.trust import Trust, read_signers
 pub = Path({str(release.path)!r}) / "k.pub"
 verdict = verify_release(Path({str(release.out)!r}), Trust(Policy(signers=read_signers([str(pub)]))))
 assert verdict.status == 0, verdict

@@ -99,8 +99,8 @@ def test_rules_are_named_once_and_explained() -> None:
 
 def test_every_rule_that_the_code_names_exists_and_every_rule_is_used() -> None:
     folder = Path(__file__).parents[3] / "mlbom"
-    files = [*(folder / "verify").glob("*.py"), folder / "pipeline" / "verify.py"]
-    code = "".join(p.read_text() for p in files if not p.name.startswith("rules"))
+    files = [*(folder / "verify").rglob("*.py"), folder / "pipeline" / "verify.py"]
+    code = "".join(p.read_text() for p in files if p.parent.name != "rules")
     used = set(re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)*)"', code))
     assert {rule.id for rule in RULES} <= used
 

@@ -7,8 +7,8 @@ import pytest
 from mlbom.errors import NoTrustedKeyError, PathNotFoundError, PublicKeyError, UsageError
 from mlbom.sign.newkey import KeyPaths, make_key
 from mlbom.status import ExitStatus
-from mlbom.verify.policy import ROLES, Identity, TrustedSigner
-from mlbom.verify.trust import read_signers, told_roles, told_signer, trusted_signers
+from mlbom.verify.policy.values import ROLES, Identity, TrustedSigner
+from mlbom.verify.signers.trust import read_signers, told_roles, told_signer, trusted_signers
 
 
 @pytest.fixture

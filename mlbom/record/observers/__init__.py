@@ -1,0 +1,1 @@
+"""Observers outside the child: fanotify, strace, and how one is chosen."""

@@ -1,0 +1,1 @@
+"""The edges of the chain: between statements, between recorded steps, and what a policy demands."""

@@ -1,0 +1,70 @@
+"""Demands that do not touch trust: how complete the evidence is, how good the numbers are."""
+
+from collections.abc import Iterable, Mapping
+
+from mlbom.evidence.graph import Graph
+from mlbom.evidence.nodes import Metric
+from mlbom.verify.bundles import SignedStatement
+from mlbom.verify.chain.steps import Step
+from mlbom.verify.kinds import REPRODUCED
+from mlbom.verify.policy.values import REPRODUCTION_LEVELS, Policy
+from mlbom.verify.verdict import Ledger, counted
+
+EDGE_QUALITY = "policy -> quality"
+# Prefix of the property by which a rebuilder's summary tells how far his result agrees.
+REPRODUCTION_PROPERTY = "urn:mlbom:reproduced:"
+
+
+def check_quality(
+    ledger: Ledger,
+    policy: Policy,
+    graph: Graph,
+    steps: Iterable[Step],
+    signed: Iterable[SignedStatement],
+) -> None:
+    """Hold the quality rules of a policy against evidence, records and reproductions."""
+    wanted = policy.quality
+    since = len(ledger.problems)
+    gaps = len(graph.gaps)
+    if wanted.most_gaps is not None and gaps > wanted.most_gaps:
+        message = f"the evidence has {counted(gaps, 'gap')}, your policy allows {wanted.most_gaps}"
+        ledger.problem("quality", message, "evidence.json")
+    values = _metrics(graph, steps)
+    for name, least in sorted(wanted.metrics.items()):
+        value = values.get(name)
+        if value is None:
+            ledger.problem("quality", f"no metric {name} is told, your policy wants {least}")
+        elif not value >= least:
+            ledger.problem("quality", f"{name} is {value}, your policy wants at least {least}")
+    if wanted.reproduction:
+        _check_reproduction(ledger, wanted.reproduction, signed)
+    if wanted.most_gaps is not None or wanted.metrics or wanted.reproduction:
+        checked = "gaps, metrics and reproduction"
+        ledger.judge(EDGE_QUALITY, checked, since, "as your policy demands")
+
+
+def _metrics(graph: Graph, steps: Iterable[Step]) -> Mapping[str, float]:
+    """Return the value of each metric: as a signed evaluation recorded it, else by the evidence."""
+    values = {m.name: m.value for m in graph.nodes(Metric) if m.name and m.value is not None}
+    for step in sorted(steps, key=lambda step: (step.is_evaluation, step.finished or 0)):
+        for metric in step.metrics:
+            name, value = metric.get("name"), metric.get("value")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if isinstance(name, str) and number:
+                values[name] = float(value or 0)
+    return values
+
+
+def _check_reproduction(ledger: Ledger, wanted: str, signed: Iterable[SignedStatement]) -> None:
+    told = {
+        text.removeprefix(REPRODUCTION_PROPERTY)
+        for statement in signed
+        if statement.kind is REPRODUCED
+        for text in statement.statement.predicate["properties"]
+        if isinstance(text, str) and text.startswith(REPRODUCTION_PROPERTY)
+    }
+    enough = REPRODUCTION_LEVELS[: REPRODUCTION_LEVELS.index(wanted) + 1]
+    if told.isdisjoint(enough):
+        reached = ", ".join(sorted(told)) or "none"
+        message = f"reproduced to the level: {reached}; your policy wants {wanted}"
+        ledger.problem("quality", message)

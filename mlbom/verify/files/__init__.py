@@ -1,0 +1,1 @@
+"""The bytes: the output directory, the model tree, datasets, archives, and handing them over."""

@@ -1,0 +1,1 @@
+"""What the caller demands: a policy as values, how its file is read, and its rules."""

@@ -1,0 +1,1 @@
+"""Who signed, and when: plain keys, identities, certificates, trusted times."""
