@@ -34,11 +34,10 @@ records: $(DEV) ## record the steps of examples/char-lm again, with a new key th
 	$(PYTHON) -m venv $(RECORD_VENV)
 	$(RECORD_VENV)/bin/python -m pip install --quiet torch==2.13.0 numpy safetensors pyyaml
 	rm -rf examples/char-lm/.mlbom $(DEMO_KEYS) && $(BIN)/mlbom keys new $(DEMO_KEYS)/recorder.pem
-	cp $(DEMO_KEYS)/recorder.pub examples/char-lm/recorder.pub
 	cd examples/char-lm && for step in data:prepare train:train eval:evaluate; do \
 		$(abspath $(BIN))/mlbom run --name $${step%:*} --key $(DEMO_KEYS)/recorder.pem -- \
 			$(abspath $(RECORD_VENV))/bin/python $${step#*:}.py || exit 1; done
-	rm -rf $(DEMO_KEYS)
+	mv $(DEMO_KEYS)/recorder.pub examples/char-lm/recorder.pub && rm -rf $(DEMO_KEYS)
 
 test: $(DEV) ## all tests that run offline, without a GPU and without outside verifiers
 	$(BIN)/python -m pytest
