@@ -60,7 +60,8 @@ test-oracle: $(DEV) ## outside verifiers judge our output; fails when one is mis
 
 bench: $(DEV) ## speed as ratios to peers, both sides in one run
 	$(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/python -m pip install --quiet aisbom-cli==1.7.0 .
+	$(BENCH_VENV)/bin/python -m pip install --quiet aisbom-cli==1.7.0 model-signing==1.1.1 pyOpenSSL \
+		torch==2.13.0 numpy safetensors pyyaml .
 	$(BIN)/python benchmarks/run.py --venv $(BENCH_VENV)
 
 format: $(DEV) ## put the code into the house's form

