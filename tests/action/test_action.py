@@ -11,6 +11,7 @@ import yaml
 
 from mlbom.sign.newkey import KeyPaths, make_key
 from tests.fixtures.projects import training_project
+from tests.fixtures.records import make_record, record_key
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -71,6 +72,27 @@ def test_with_a_key_it_is_signed_and_the_key_is_gone(tmp_path: Path) -> None:
     assert len(list((tmp_path / "o" / "attestations").iterdir())) == 3
     assert not (tmp_path / "runner" / "mlbom-key.pem").exists()
     assert "PRIVATE KEY" not in log
+
+
+def test_keyless_asks_for_the_identity_of_the_job(tmp_path: Path) -> None:
+    """Outside such a job there is none, and then nothing is written at all."""
+    training_project(tmp_path / "project")
+    status, told, log = run_generate(tmp_path, path="project", keyless="true")
+    assert status == 5, log
+    assert "E0504" in log
+    assert not told
+    assert not (tmp_path / "project" / "mlbom-out").exists()
+
+
+def test_records_from_elsewhere_are_joined(tmp_path: Path) -> None:
+    project = training_project(tmp_path / "project")
+    weights = next((project / "weights").iterdir())
+    make_record(
+        tmp_path / "carried", "train", {"w": weights.read_bytes()}, key=record_key(tmp_path)
+    )
+    status, _, log = run_generate(tmp_path, path="project", runs="carried")
+    assert status == 0, log
+    assert "train recorded as train" in log
 
 
 def test_what_cannot_be_read_fails_the_step_but_tells_where_the_set_is(tmp_path: Path) -> None:
