@@ -52,7 +52,7 @@ check: $(DEV) ## style, types, import floors, dependencies, workflow security
 
 test-oracle: $(DEV) ## outside verifiers judge our output; fails when one is missing
 	$(PYTHON) -m venv $(ORACLE_VENV)
-	$(ORACLE_VENV)/bin/python -m pip install --quiet model-signing==1.1.1 pyOpenSSL in-toto-attestation==0.9.3
+	$(ORACLE_VENV)/bin/python -m pip install --quiet model-signing==1.1.1 pyOpenSSL in-toto-attestation==0.9.3 nbconvert ipykernel
 	npm install --silent --no-audit --no-fund --prefix $(ORACLE_NODE) $(ORACLE_NPM)
 	for tool in $(ORACLE_TOOLS); do command -v $$tool >/dev/null || { echo "missing: $$tool"; exit 1; }; done
 	MLBOM_ORACLE_VENV=$(ORACLE_VENV) MLBOM_ORACLE_NODE=$(ORACLE_NODE) MLBOM_ORACLES_REQUIRED=1 \
