@@ -23,7 +23,7 @@ demo: ## install, make a key, generate and verify examples/char-lm
 	$(DEMO_VENV)/bin/mlbom keys new $(DEMO_KEYS)/publisher.pem
 	$(DEMO_VENV)/bin/mlbom generate examples/char-lm --key $(DEMO_KEYS)/publisher.pem
 	$(DEMO_VENV)/bin/mlbom verify examples/char-lm/mlbom-out --quiet \
-		--key release=$(DEMO_KEYS)/publisher.pub --key bom=$(DEMO_KEYS)/publisher.pub \
+		--key release=$(DEMO_KEYS)/publisher.pub \
 		$(foreach role,data train eval,--key $(role)=examples/char-lm/recorder.pub)
 	cp examples/char-lm/mlbom-policy.yaml examples/char-lm/recorder.pub $(DEMO_KEYS)
 	$(DEMO_VENV)/bin/mlbom verify examples/char-lm/mlbom-out --policy $(DEMO_KEYS)/mlbom-policy.yaml

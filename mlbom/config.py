@@ -61,8 +61,8 @@ SETTINGS = (
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 # Variables of mlbom that are no settings.
 OTHER_VARIABLES = frozenset({"MLBOM_KEY_PASSPHRASE"})
-# Variables of the project's own Makefile and Action.
-_OUTSIDE = ("MLBOM_ORACLE", "MLBOM_ACTION_")
+# Variables of the project's own Makefile and Action, and those that `mlbom run` sets.
+_OUTSIDE = ("MLBOM_ORACLE", "MLBOM_ACTION_", "MLBOM_RECORD_")
 _MAX_BYTES = 1024 * 1024
 PROJECT_FILES = ("mlbom.toml", "pyproject.toml")
 

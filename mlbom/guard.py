@@ -64,7 +64,7 @@ SECRET_RULES = (
     SecretRule(
         "masked-argument",
         "--",
-        r"(?i)--(?:token|password|api-key|secret)[= ](?!<)[^\s\"']{6,}",
+        r"(?i)--(?:token|password|api-key|secret)[= ](?!\\*<|&lt;|&#60;|%3C)[^\s\"']{6,}",
     ),
 )
 _CONTROL = re.compile(
@@ -88,8 +88,17 @@ _TELLING_VARIABLE = re.compile(
 )
 _SECRET_NAME = re.compile(r"TOKEN(?!IZER)|KEY|SECRET|PASS|CREDENTIAL|AUTH")
 _SECRET_OPTION = re.compile(
-    r"--?[\w-]*(?:token|password|passphrase|api[-_]?key|secret)", re.IGNORECASE
+    r"--?[\w.-]*(?:token|passw(?:or)?d|passphrase|\bpw|[-_]key|apikey|secret|auth|credentials?)",
+    re.IGNORECASE,
 )
+# `NAME=value` and `name: value` wherever they stand: in a shell's line, a script, an override.
+_SECRET_PAIR = re.compile(
+    r"(?i)(?<![\w.-])([\w.+-]*(?<!pad_)(?<!eos_)(?<!bos_)(?<!unk_)(?<!sep_)(?<!cls_)(?<!mask_)"
+    r"(?:token|passw(?:or)?d|passphrase|secret|auth|credentials?|api[-_.]?key|[-_.]key)"
+    r"['\"]?\s*[=:]\s*['\"]?)(?!\\*<)[^\s'\";&|]+"
+)
+_SECRET_HEADER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
+_MASK = "<redacted:argument>"
 _HOME = re.compile(
     r"(?<![\w:/.])(?:/home/[^/\s:\"'<>]+|/Users/[^/\s:\"'<>]+|/root"
     r"|[A-Za-z]:\\Users\\[^\\\s:\"'<>]+)(?=[/\\\s:\"',;)]|$)"
@@ -141,19 +150,17 @@ def clean_url(url: str) -> str:
 
 
 def clean_command(argv: Sequence[str]) -> tuple[str, ...]:
-    """Return a command line fit for publication: the value of an option named for a secret goes."""
+    """Return a command line fit for publication: what an option or name tells to be secret goes."""
     cleaned: list[str] = []
-    hides_next = False
+    before = ""
     for argument in argv:
-        option, equals, _ = argument.partition("=")
-        is_secret = bool(_SECRET_OPTION.fullmatch(option))
-        if hides_next:
-            cleaned.append("<redacted:argument>")
-        elif is_secret and equals:
-            cleaned.append(f"{option}=<redacted:argument>")
+        follows_user = before in ("-u", "--user") and ":" in argument
+        if _SECRET_OPTION.fullmatch(before) or follows_user:
+            cleaned.append(_MASK)
         else:
-            cleaned.append(clean_text(argument))
-        hides_next = is_secret and not equals
+            told = _SECRET_HEADER.sub(rf"\1 {_MASK}", clean_text(argument))
+            cleaned.append(_SECRET_PAIR.sub(rf"\g<1>{_MASK}", told))
+        before = argument
     return tuple(cleaned)
 
 

@@ -101,6 +101,7 @@ def project_lock(folder: Path) -> Iterator[bool]:
 
     Raises:
         LockedError: another process holds it.
+        OSError: its file system knows no locks.
     """
     try:
         _real_directory(folder)
@@ -116,7 +117,7 @@ def project_lock(folder: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        if not _try_lock(descriptor):
+        if not try_lock(descriptor):
             holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "another process"
             message = f"locked by process {holder}: another mlbom is writing in this project"
             raise LockedError(message)
@@ -247,14 +248,19 @@ def _nofollow() -> int:
     return getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Return whether an open file could be locked; the system drops the lock with its holder.
+
+    Raises:
+        OSError: this file system knows no locks.
+    """
     try:
         import fcntl
     except ImportError:
-        # Without flock two runs are told apart only by the exchange at the end.
+        # Without flock the last writer wins; whatever is exchanged is whole all the same.
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True

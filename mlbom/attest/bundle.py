@@ -19,6 +19,8 @@ from mlbom.errors import LimitError, MalformedError
 from mlbom.evidence.canonical import canonical_json
 
 SUFFIX = ".sigstore.json"
+# Where bundles lie: in a release, and in `.mlbom`.
+FOLDER = "attestations"
 MAX_BYTES = 64 * 1024 * 1024
 # The payload is base64, so these bytes occur only in the few objects around it. Counting them
 # first keeps a file of a million signatures from being built in memory.
@@ -67,8 +69,13 @@ def bundle_bytes(envelope: Envelope, hint: str, timestamps: Sequence[bytes] = ()
 
 
 def bundle_name(number: int, label: str, payload: bytes) -> str:
-    """Return `NN-label-ID8.sigstore.json`; ID8 begins the SHA-256 of the payload."""
-    return f"{number:02d}-{label}-{hashlib.sha256(payload).hexdigest()[:8]}{SUFFIX}"
+    """Return `NN-label-ID8.sigstore.json`; ID8 is `bundle_id`."""
+    return f"{number:02d}-{label}-{bundle_id(payload)}{SUFFIX}"
+
+
+def bundle_id(payload: bytes) -> str:
+    """Return ID8, the beginning of the SHA-256 of the payload."""
+    return hashlib.sha256(payload).hexdigest()[:8]
 
 
 def check_bundle_size(data: bytes) -> None:

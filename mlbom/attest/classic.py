@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlbom.attest.dsse import Envelope, envelope_document
+from mlbom.attest.moment import timestamp
 from mlbom.attest.publickey import KeyType, PublicKey
-from mlbom.attest.run_claim import timestamp
 from mlbom.evidence.canonical import canonical_json
 
 Rule = Sequence[str]
@@ -26,6 +26,9 @@ _SCHEMES = {
     KeyType.ML_DSA_87: ("ml-dsa", "ml-dsa-87/1"),
 }
 _KEYID_PREFIX = 8
+LINK_TYPE, LINK_SUFFIX = "link", ".link"
+# What a link should weigh at most, in bytes (chain.md section 2).
+MOST_LINK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,7 @@ def _raw(key: PublicKey) -> bytes:
 
 def link_name(step: str, identity: str) -> str:
     """Return `STEP.KEYID8.link`, where verifiers look for the link of a step by a key."""
-    return f"{step}.{identity[:_KEYID_PREFIX]}.link"
+    return f"{step}.{identity[:_KEYID_PREFIX]}{LINK_SUFFIX}"
 
 
 def link_payload(  # noqa: PLR0913 - the six fields of a link
@@ -137,7 +140,7 @@ def link_payload(  # noqa: PLR0913 - the six fields of a link
     """
     return canonical_json(
         {
-            "_type": "link",
+            "_type": LINK_TYPE,
             "name": name,
             "materials": {path: {"sha256": digest} for path, digest in materials.items()},
             "products": {path: {"sha256": digest} for path, digest in products.items()},

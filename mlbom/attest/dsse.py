@@ -31,6 +31,11 @@ class Envelope:
     signature: bytes
     keyid: str = ""
 
+    @property
+    def covered(self) -> bytes:
+        """Return the bytes that the signature is over."""
+        return pae(self.payload_type, self.payload)
+
 
 def pae(payload_type: str, payload: bytes) -> bytes:
     """Return the bytes that a DSSE signature covers."""

@@ -6,13 +6,12 @@ Both types are our own; docs/policy.md describes them.
 from collections.abc import Iterable, Mapping
 
 from mlbom.attest.statement import Statement, Subject, json_object
-from mlbom.attest.subjects import in_name_order
+from mlbom.attest.subjects import MANIFEST, in_name_order
 from mlbom.attest.types import OWN_TYPES
 from mlbom.errors import MalformedError
 
 POLICY_PREDICATE = f"{OWN_TYPES}policy/v1"
 WITHDRAWAL_PREDICATE = f"{OWN_TYPES}withdrawal/v1"
-_MANIFEST = "model.manifest"
 
 
 def policy_statement(name: str, files: Mapping[str, str]) -> Statement:
@@ -59,7 +58,7 @@ def withdrawal_statement(manifests: Iterable[str], why: str) -> Statement:
     Raises:
         MalformedError: no manifest, a malformed digest, or no reason.
     """
-    subjects = (Subject(f"{sha256}/{_MANIFEST}", sha256) for sha256 in set(manifests))
+    subjects = (Subject(f"{sha256}/{MANIFEST}", sha256) for sha256 in set(manifests))
     statement = Statement(in_name_order(subjects), WITHDRAWAL_PREDICATE, {"why": why})
     parse_withdrawal(statement)
     return statement

@@ -4,6 +4,7 @@ Source: in-toto/attestation spec/v1/resource_descriptor.md.
 """
 
 import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,22 @@ class Resource:
     def sha256(self) -> str:
         """Return the SHA-256 in hexadecimal digits, or an empty text."""
         return self.digests.get("sha256", "")
+
+    @property
+    def is_file(self) -> bool:
+        """Return whether this is a file known by its digest, and nothing that has an address."""
+        return bool(self.sha256) and not self.uri
+
+    def check_content(self) -> None:
+        """Refuse a content that is not the one whose digest stands beside it.
+
+        Raises:
+            MalformedError: naming the resource.
+        """
+        if self.content is None or hashlib.sha256(self.content).hexdigest() == self.sha256:
+            return
+        message = f"the content of {self.name[:80]!r} has another digest than it states"
+        raise MalformedError(message)
 
     def document(self) -> dict[str, Any]:
         """Return the descriptor as a JSON object, without empty fields."""

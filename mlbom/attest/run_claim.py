@@ -6,15 +6,22 @@ field `mlbom_run` holds the rest. Fields of our own begin with `mlbom_`, as the 
 of extensions; docs/buildtypes/ describes each.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from mlbom.attest.moment import parse_timestamp, timestamp
 from mlbom.attest.resource import Resource, parse_resource
 from mlbom.attest.statement import Statement, Subject
-from mlbom.attest.types import OWN_TYPES, PROVENANCE_PREDICATE, TEST_RESULT_PREDICATE
+from mlbom.attest.types import (
+    FAILED,
+    OWN_TYPES,
+    PASSED,
+    PROVENANCE_PREDICATE,
+    TEST_RESULT_PREDICATE,
+)
 from mlbom.errors import MalformedError
 
 BUILDER_ID = f"{OWN_TYPES}run"
@@ -23,7 +30,17 @@ ENVIRONMENT_NAME = "environment.json"
 # More inputs or outputs than this are stated by one manifest (chain.md section 2).
 MOST_FILES = 256
 INPUTS_MANIFEST, OUTPUTS_MANIFEST = "inputs.manifest", "outputs.manifest"
+PRIVATE_INPUTS = f"private {INPUTS_MANIFEST}"
 MANIFEST_TYPE = "text/plain"
+# Stands before the digest of a file whose name is private, or cannot stand in a statement.
+NAMELESS = "sha256/"
+# SHA-256 of no bytes at all: equal in every project, so it joins nothing.
+EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+# What a step that left nothing is stated of. They join nothing: `cat FILE` prints what is there.
+LOG_NAMES = ("stdout.log", "stderr.log")
+LOG_SUBJECTS = frozenset(f"logs/{name}" for name in LOG_NAMES)
 
 
 class StepKind(StrEnum):
@@ -93,6 +110,18 @@ class RunClaim:
         return self.exit_code == 0
 
     @property
+    def failure(self) -> str:
+        """Return how the command failed, or an empty text."""
+        if self.signal is not None:
+            return f"signal {self.signal} ended its command"
+        return "" if self.succeeded else f"its command ended with {self.exit_code}"
+
+    @property
+    def result(self) -> str:
+        """Return the result that the statement of an evaluation tells."""
+        return PASSED if self.succeeded else FAILED
+
+    @property
     def environment(self) -> bytes | None:
         """Return the evidence of the environment that the record carries, or None."""
         found = (r.content for r in self.byproducts if r.name == ENVIRONMENT_NAME)
@@ -115,8 +144,7 @@ def run_statement(claim: RunClaim, subjects: Iterable[Subject]) -> Statement:
     if claim.kind is not StepKind.EVAL:
         details["buildDefinition"]["resolvedDependencies"] = materials
         return Statement(ordered, PROVENANCE_PREDICATE, details)
-    result = "PASSED" if claim.succeeded else "FAILED"
-    predicate = {"result": result, "configuration": materials, "mlbom_run": details}
+    predicate = {"result": claim.result, "configuration": materials, "mlbom_run": details}
     return Statement(ordered, TEST_RESULT_PREDICATE, predicate)
 
 
@@ -149,6 +177,20 @@ def _details(claim: RunClaim) -> dict[str, Any]:
             "byproducts": [resource.document() for resource in claim.byproducts],
         },
     }
+
+
+def public_name(name: str) -> str:
+    """Return a name in a statement, or an empty text for one that only stands for a digest."""
+    return "" if name.startswith(NAMELESS) else name
+
+
+def build_type(statement: Statement) -> str:
+    """Return the build type of a provenance or a recorded evaluation, or an empty text."""
+    is_evaluation = statement.predicate_type == TEST_RESULT_PREDICATE
+    details = statement.predicate.get("mlbom_run") if is_evaluation else statement.predicate
+    definition = details.get("buildDefinition") if isinstance(details, Mapping) else None
+    found = definition.get("buildType") if isinstance(definition, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def is_run(statement: Statement) -> bool:
@@ -208,28 +250,6 @@ def _claim(kind: StepKind, details: Mapping[str, Any], materials: tuple[Resource
         unseen=_texts(metadata, "mlbom_observation", "unseen"),
         metrics=_objects(metadata, "mlbom_metrics"),
     )
-
-
-def timestamp(seconds: int) -> str:
-    """Return seconds since 1970 as an in-toto Timestamp (RFC 3339, UTC)."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_timestamp(text: str) -> int:
-    """Read an in-toto Timestamp as seconds since 1970, fractions cut off.
-
-    Raises:
-        MalformedError: not RFC 3339, or without a time zone.
-    """
-    try:
-        told = datetime.fromisoformat(text)
-    except ValueError as error:
-        message = f"{text[:80]!r} is not a time"
-        raise MalformedError(message) from error
-    if told.tzinfo is None:
-        message = f"the time {text[:80]!r} has no time zone"
-        raise MalformedError(message)
-    return int(told.timestamp())
 
 
 def _get(document: Mapping[str, Any], kind: type, *path: str) -> Any:  # noqa: ANN401 - JSON

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from mlbom.attest.statement import Statement, Subject
 from mlbom.errors import MalformedError
 
+# The file whose digest stands for a model directory.
+MANIFEST = "model.manifest"
 MODEL_NAME = "model"
 MODEL_PREFIX = "model/"
 OUTPUT_PREFIX = "mlbom-out/"

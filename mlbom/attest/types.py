@@ -1,4 +1,4 @@
-"""The type URIs and media types of statements, envelopes and bundles, each named once."""
+"""The type URIs, media types and fixed words of statements, envelopes and bundles, each once."""
 
 # in-toto/attestation spec/v1/statement.md and spec/v1/envelope.md
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -18,6 +18,16 @@ PROVENANCE_PREDICATE = "https://slsa.dev/provenance/v1"
 VSA_PREDICATE = "https://slsa.dev/verification_summary/v1"
 TEST_RESULT_PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 SVR_PREDICATE = "https://in-toto.io/attestation/svr/v0.2"
+
+# How a test result and a verification summary say what came out.
+PASSED, FAILED = "PASSED", "FAILED"
+
+# Digest algorithms of the imprint in a timestamp, by object identifier (RFC 5754 section 2).
+IMPRINTS = {
+    "2.16.840.1.101.3.4.2.1": "sha256",
+    "2.16.840.1.101.3.4.2.2": "sha384",
+    "2.16.840.1.101.3.4.2.3": "sha512",
+}
 
 # Every type that is ours alone hangs on this one prefix.
 OWN_TYPES = "urn:mlbom:"

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlbom.attest.run_claim import timestamp
+from mlbom.attest.moment import timestamp
 from mlbom.attest.statement import Statement, Subject
-from mlbom.attest.types import OWN_TYPES, VSA_PREDICATE
+from mlbom.attest.subjects import MANIFEST
+from mlbom.attest.types import FAILED, OWN_TYPES, PASSED, VSA_PREDICATE
 from mlbom.errors import MalformedError
 
 VERIFIER_ID = f"{OWN_TYPES}verify"
-PASSED, FAILED = "PASSED", "FAILED"
 SLSA_VERSION = "1.1"
-_MANIFEST = "model.manifest"
 # The producer's own record is provenance; nothing here tells what kind of platform made it.
 _RECORDED, _UNRECORDED = "SLSA_BUILD_LEVEL_1", "SLSA_BUILD_LEVEL_0"
 
@@ -71,4 +70,4 @@ def summary_statement(summary: Summary) -> Statement:
         "verifiedLevels": [level] if summary.passed else [FAILED],
         "slsaVersion": SLSA_VERSION,
     }
-    return Statement((Subject(_MANIFEST, summary.manifest),), VSA_PREDICATE, predicate)
+    return Statement((Subject(MANIFEST, summary.manifest),), VSA_PREDICATE, predicate)

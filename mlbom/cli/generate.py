@@ -213,6 +213,7 @@ def _status(result: GenerateResult, settings: Settings) -> ExitStatus:
     if not result.is_complete and not settings.flag("allow-incomplete"):
         causes.append(ExitStatus.INCOMPLETE)
     if not result.is_clean and settings.flag("require-clean"):
+        print("--require-clean: the release is not as in a commit, see above", file=sys.stderr)
         causes.append(ExitStatus.FINDINGS)
     return worst(causes)
 
@@ -256,6 +257,7 @@ def _warnings(result: GenerateResult) -> Iterator[str]:
     for repository in result.graph.nodes(Repository):
         if repository.dirty:
             changed = shortened(", ".join(repository.changed), _WIDTH)
-            yield f"not as in commit {repository.commit}: {changed}"
+            what = changed or "code that a recorded step imported, as its record says"
+            yield f"not as in commit {repository.commit}: {what}"
     if not result.kept:
         yield ".mlbom cannot be written: the private evidence is not kept"

@@ -7,6 +7,7 @@ import time
 from getpass import getpass
 from pathlib import Path
 
+from mlbom.attest.moment import timestamp
 from mlbom.attest.publickey import KeyType, parse_public_key
 from mlbom.cli.main import Parser
 from mlbom.cli.signing import key_access
@@ -79,7 +80,7 @@ def _rotate(options: argparse.Namespace, paths: KeyPaths) -> int:
 
 def _policy_snippet(paths: KeyPaths, done: Rotation) -> str:
     """Return the two keys as a policy names them: each counts in its own window."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    now = timestamp(int(time.time()))
     name = paths.private.stem
     return (
         "keys:\n"

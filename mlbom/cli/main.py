@@ -83,7 +83,7 @@ def _guarded(main, options: argparse.Namespace) -> int:  # type: ignore[no-untyp
         status: int = main(options)
     except MlbomError as error:
         _trace(options)
-        _print_error(error)
+        print_error(error)
         return error.status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -94,7 +94,7 @@ def _guarded(main, options: argparse.Namespace) -> int:  # type: ignore[no-untyp
     except OSError as error:
         _trace(options)
         place = f": {error.filename}" if isinstance(error.filename, str) else ""
-        _print_error(EnvironmentFailureError(f"{error.strerror or error}{place}"))
+        print_error(EnvironmentFailureError(f"{error.strerror or error}{place}"))
         return EnvironmentFailureError.status
     return status
 
@@ -106,7 +106,8 @@ def _trace(options: argparse.Namespace) -> None:
         traceback.print_exc()
 
 
-def _print_error(error: MlbomError) -> None:
+def print_error(error: MlbomError) -> None:
+    """Print an error on stderr: what, where mlbom looked, and what to do."""
     print(f"error[{error.code}]: {shown(error.message)}", file=sys.stderr)
     if error.looked:
         print("looked in: " + shown("; ".join(error.looked)), file=sys.stderr)

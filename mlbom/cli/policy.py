@@ -7,19 +7,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlbom.attest.publickey import MAX_BYTES, PublicKey, parse_public_key
-from mlbom.attest.run_claim import parse_timestamp, timestamp
+from mlbom.attest.moment import parse_timestamp, timestamp
 from mlbom.cli.main import Parser
 from mlbom.cli.signing import key_access
 from mlbom.config import find_repository
-from mlbom.errors import MalformedError, OutputError, PathNotFoundError, UsageError
-from mlbom.openfile import read_regular
+from mlbom.errors import MalformedError, OutputError, UsageError
 from mlbom.outdir import replace_file
 from mlbom.pipeline.policy import compile_policy, sign_policy, withdraw
 from mlbom.sign.signer import Signer, open_signer
 from mlbom.status import ExitStatus
 from mlbom.verify.policy.file import read_policy, read_signed_policy
 from mlbom.verify.policy.values import ROLES, Policy
+from mlbom.verify.signers.trust import read_public_key
 
 
 def build_parser(prog: str) -> Parser:
@@ -63,21 +62,12 @@ def main(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     path = Path(options.policy)
     if options.policy_key:
-        owner = _owner(Path(options.policy_key))
+        owner = read_public_key(options.policy_key)
         policy = read_signed_policy(path, (owner,))
         print(f"signed by   {owner.hint}")
     else:
         policy = read_policy(path)
     print("\n".join(_summary(policy)))
-
-
-def _owner(path: Path) -> PublicKey:
-    try:
-        data = read_regular(path.resolve(), MAX_BYTES, str(path))
-    except FileNotFoundError as error:
-        message = f"public key not found: {path}"
-        raise PathNotFoundError(message, looked=[str(path.absolute())]) from error
-    return parse_public_key(data, str(path))
 
 
 def _summary(policy: Policy) -> list[str]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mlbom.attest.run_claim import StepKind
-from mlbom.cli.main import Parser, shown
+from mlbom.cli.main import Parser, print_error, shown
 from mlbom.cli.signing import (
     TIMESTAMP_HELP,
     add_key_options,
@@ -17,10 +17,13 @@ from mlbom.cli.signing import (
 from mlbom.config import find_project_root, load_settings
 from mlbom.errors import UsageError
 from mlbom.pipeline.run import RunRequest, RunResult, run
+from mlbom.record.observers.observing import CHOICES
 from mlbom.status import ExitStatus
+from mlbom.verify.verdict import counted
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
-_UNSEEN = 8
+# How many metrics, and how many things not observed, are told in the terminal.
+_SHOWN = 8
 # What a shell makes of a command that a signal ended.
 _SIGNALLED = 128
 
@@ -44,8 +47,8 @@ def build_parser(prog: str) -> Parser:
     add("--output", action="append", default=[], metavar="P", help="one that it writes")
     add(
         "--observe",
-        choices=("auto", "hook", "fanotify", "strace"),
-        default="auto",
+        choices=CHOICES,
+        default=CHOICES[0],
         help="how its files are watched (default: the best that works here)",
     )
     add("--publish-names", action="store_const", const=True, help="name untracked inputs too")
@@ -88,7 +91,13 @@ def main(options: argparse.Namespace) -> int:
     result = run(request, signer, stamp)
     if not options.quiet:
         _print_result(result)
-    return _status(result)
+    status = _status(result)
+    if result.failure is None:
+        return status
+    if status == ExitStatus.DONE:
+        raise result.failure
+    print_error(result.failure)
+    return status
 
 
 def _kind(kind: str | None, name: str | None) -> StepKind:
@@ -124,17 +133,17 @@ def _print_result(result: RunResult) -> None:
     """Tell on stderr what was recorded, and what was not observed."""
     claim, recording = result.claim, result.recording
     outcome = "done" if claim.succeeded else _failure(recording.exit_code, recording.signal)
-    counts = f"read {len(recording.reads)} files, wrote {len(recording.writes)}"
+    counts = f"read {counted(len(recording.reads), 'file')}, wrote {len(recording.writes)}"
     lines = [
         f"{claim.name} ({claim.kind.value}): {outcome} in {recording.usage.wall_s:.1f} s",
         f"  {counts}, seen by {', '.join(recording.observers) or 'nobody'}",
     ]
-    metrics = [f"{metric['name']} {metric['value']:g}" for metric in claim.metrics[:_UNSEEN]]
+    metrics = [f"{metric['name']} {metric['value']:g}" for metric in claim.metrics[:_SHOWN]]
     if metrics:
         lines.append(f"  reported {', '.join(metrics)}")
-    lines += [f"  not observed: {text}" for text in claim.unseen[:_UNSEEN]]
-    if len(claim.unseen) > _UNSEEN:
-        lines.append(f"  and {len(claim.unseen) - _UNSEEN} more that were not observed")
+    lines += [f"  not observed: {text}" for text in claim.unseen[:_SHOWN]]
+    if len(claim.unseen) > _SHOWN:
+        lines.append(f"  and {len(claim.unseen) - _SHOWN} more that were not observed")
     signed = f"signed by {result.signer}" if result.signer else "not signed"
     lines.append(f"recorded in {result.record}, {signed}")
     print("\n".join(shown(line) for line in lines), file=sys.stderr)

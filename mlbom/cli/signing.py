@@ -13,7 +13,7 @@ from mlbom.sign.newkey import default_key_paths, make_key
 from mlbom.sign.signer import KEYLESS, KeyAccess, Signer, open_signer
 from mlbom.sign.timestamp import AuthorityTimestamper, CarriedTimestamp
 
-TIMESTAMP_HELP = "have the signature timestamped (RFC 3161) by the authority at this https URL"
+TIMESTAMP_HELP = "have signatures timestamped (RFC 3161) by the authority at this https URL"
 
 
 def add_key_options(group: argparse._ActionsContainer) -> None:

@@ -11,7 +11,13 @@ from mlbom.sign.newkey import default_key_paths
 from mlbom.verify.policy.file import read_policy, read_signed_policy
 from mlbom.verify.policy.values import Identity, Policy, TrustedSigner
 from mlbom.verify.signers.certificates import newest_key_of
-from mlbom.verify.signers.trust import read_signers, with_trust_root
+from mlbom.verify.signers.trust import (
+    read_public_key,
+    read_signers,
+    told_signer,
+    with_bom,
+    with_trust_root,
+)
 
 _EVERYBODY = re.compile(r"[*?]*")
 
@@ -36,10 +42,15 @@ def add_trust_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--policy", metavar="FILE", help="what to demand; keys given by flag add signers to it")
     add("--policy-key", metavar="PUB", help="demand that this key has signed the policy")
-    add("--key", action="append", metavar="[ROLE=]PUB", help="a public key to trust; repeatable")
+    told = "a public key to trust; repeatable (release covers bom where nobody is given for bom)"
+    add("--key", action="append", metavar="[ROLE=]PUB", help=told)
     add("--identity", metavar="PATTERN", help="a certificate's holder to trust, with --issuer")
     add("--issuer", metavar="URL", help="the OIDC issuer that vouches for --identity")
-    add("--trust-root", metavar="FILE", help="trusted_root.json of Sigstore, or PEM authorities")
+    root = (
+        "trusted_root.json of Sigstore, or PEM authorities: these vouch for a single bundle, for "
+        "the identities named, or without any for the role release"
+    )
+    add("--trust-root", metavar="FILE", help=root)
 
 
 def chosen_policy(options: argparse.Namespace) -> Chosen:
@@ -56,18 +67,30 @@ def chosen_policy(options: argparse.Namespace) -> Chosen:
         message = "--policy-key says who must have signed the policy, and needs --policy"
         raise UsageError(message)
     if path and options.policy_key:
-        owners = [signer.key for signer in read_signers([options.policy_key]) if signer.key]
-        policy = read_signed_policy(path, owners)
+        policy = read_signed_policy(path, (read_public_key(options.policy_key),))
     elif path:
         policy = read_policy(path)
     else:
         policy = Policy(signers=() if added or options.trust_root else _own_key())
-    policy = replace(policy, signers=(*policy.signers, *added))
+    _refuse_twice(policy, added)
+    known = len(policy.signers)
+    policy = replace(policy, signers=with_bom((*policy.signers, *added)))
+    added = policy.signers[known:]
     if options.trust_root:
         policy = with_trust_root(policy, Path(options.trust_root))
     if any(signer.identity for signer in policy.signers):
         _tell_trust_root(policy, options.trust_root)
     return Chosen(policy, path, added or (policy.signers if path is None else ()))
+
+
+def _refuse_twice(policy: Policy, added: tuple[TrustedSigner, ...]) -> None:
+    """Refuse to trust somebody by flag whom the policy bounds by roles and a window."""
+    held = {signer.material: signer for signer in policy.signers}
+    for signer in added:
+        if signer.material in held:
+            who = told_signer(held[signer.material])
+            message = f"your policy names {who} already: a flag would widen what it is trusted for"
+            raise UsageError(message, hint="leave the flag away, or change the policy")
 
 
 def _identities(options: argparse.Namespace) -> tuple[TrustedSigner, ...]:

@@ -16,6 +16,7 @@ from mlbom.pipeline.verify import Asked, check_place, is_release, verdict_sarif,
 from mlbom.sign.signer import Signer
 from mlbom.status import ExitStatus
 from mlbom.verify.memory import default_state_path
+from mlbom.verify.policy.values import ROLES
 from mlbom.verify.report import lines, verdict_document
 from mlbom.verify.signers.trust import Trust
 from mlbom.verify.verdict import Verdict
@@ -60,15 +61,26 @@ def main(options: argparse.Namespace) -> int:
         state=Path(options.state) if options.state else default_state_path(),
         state_named=bool(options.state),
         signer_named=chosen.file is not None,
+        added=frozenset(signer.material for signer in chosen.added),
         copy_to=Path(options.copy_to) if options.copy_to else None,
     )
     verdict = verify(place, trust, asked)
     _print(verdict, options)
+    _tell_how_to_trust(verdict)
     if signer:
         _attest(verdict, chosen, trust.now, signer, place)
     if verdict.status is ExitStatus.INCOMPLETE and options.allow_incomplete:
         return ExitStatus.DONE
     return verdict.status
+
+
+def _tell_how_to_trust(verdict: Verdict) -> None:
+    if any(problem.rule == "untrusted-signer" for problem in verdict.problems):
+        hint = (
+            "hint: a signer that you did not name: get its public key from whoever should hold it, "
+            f"then --key ROLE=PUB (roles: {', '.join(ROLES)})"
+        )
+        print(hint, file=sys.stderr)
 
 
 def _verifier(place: Path, options: argparse.Namespace) -> Signer | None:

@@ -14,6 +14,7 @@ from mlbom.collect.scope import ModelTree
 from mlbom.digest.tree import Entry, EntryKind
 from mlbom.errors import MalformedError, NoWeightsError, SeveralModelsError, UnreadableError
 from mlbom.formats.strict_json import parse_json
+from mlbom.formats.weight_names import WEIGHT_SUFFIXES
 
 # A directory with one of these and weights anywhere below is a model directory.
 LOADER_FILES = ("model_index.json", "modules.json", "saved_model.pb", "MLmodel")
@@ -21,10 +22,6 @@ LOADER_FILES = ("model_index.json", "modules.json", "saved_model.pb", "MLmodel")
 CONFIG_FILES = ("config.json", "adapter_config.json")
 _CONFIG_KEYS = ("model_type", "architectures", "_class_name", "peft_type", "auto_map")
 
-WEIGHT_SUFFIXES = (
-    ".safetensors .pt .pth .ckpt .pt2 .pte .gguf .onnx .h5 .keras .tflite .pkl .pickle .joblib "
-    ".msgpack .nemo .mar .engine .plan .mlmodel .npz .ot"
-).split()
 # Formats that hold data as often as weights: weights only inside a model directory.
 _AMBIGUOUS_SUFFIXES = (".npz", ".h5", ".pkl", ".pickle", ".joblib", ".msgpack")
 _WEIGHT_BIN = re.compile(r"(pytorch_model|model|adapter_model|diffusion_pytorch_model|ggml).*\.bin")
@@ -44,7 +41,7 @@ def is_weight_name(path: str) -> bool:
     return (
         bool(_INDEX.fullmatch(name))
         or name == "saved_model.pb"
-        or name.lower().endswith(tuple(WEIGHT_SUFFIXES))
+        or name.lower().endswith(WEIGHT_SUFFIXES)
     )
 
 

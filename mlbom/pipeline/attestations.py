@@ -8,14 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mlbom import guard
-from mlbom.attest.bundle import MAX_BYTES, SUFFIX, bundle_name, check_bundle_size, parse_bundle
+from mlbom.attest.bundle import (
+    FOLDER,
+    MAX_BYTES,
+    SUFFIX,
+    bundle_id,
+    bundle_name,
+    check_bundle_size,
+    parse_bundle,
+)
+from mlbom.attest.dsse import parse_envelope
 from mlbom.attest.run_claim import StepKind, is_run, parse_run
 from mlbom.attest.statement import Statement, parse_statement
 from mlbom.attest.types import (
     PROVENANCE_PREDICATE,
     SVR_PREDICATE,
     TEST_RESULT_PREDICATE,
-    VSA_PREDICATE,
 )
 from mlbom.collect.runs.record import Record
 from mlbom.errors import SecretLeakError, UnreadableError
@@ -23,14 +31,13 @@ from mlbom.formats.strict_json import parse_json
 from mlbom.openfile import read_regular
 from mlbom.outdir import file_name
 
-ATTESTATIONS = "attestations/"
 # Numbers in the bundles' file names (chain.md section 2).
 _NUMBERS = {StepKind.DATA: 1, StepKind.OTHER: 1, StepKind.TRAIN: 2, StepKind.EVAL: 5}
 _MOST_LABEL = 60
 _MAX_KEPT = 1024
 _NAME = re.compile(rf"[0-9]{{2}}-[\w.-]{{1,100}}-([0-9a-f]{{8}}){re.escape(SUFFIX)}")
-# A review or verdict is about one set of files: it is out of date when one of them is another.
-_ABOUT_ALL = frozenset({SVR_PREDICATE, VSA_PREDICATE})
+# A review is about one set of files: it is out of date when one of them is another.
+_ABOUT_ALL = frozenset({SVR_PREDICATE})
 _ABOUT_SOME = frozenset({PROVENANCE_PREDICATE, TEST_RESULT_PREDICATE})
 
 
@@ -49,17 +56,18 @@ def record_files(records: Iterable[Record], links: Mapping[str, bytes]) -> dict[
         name = _record_name(record, files)
         files[name] = record.data
     for link, data in sorted(links.items()):
-        _refuse_secrets(link, parse_json(data, link)["payload"].encode(), encoded=True)
-        files[f"{ATTESTATIONS}{link}"] = data
+        _refuse_secrets(link, parse_envelope(parse_json(data, link)).payload)
+        files[f"{FOLDER}/{link}"] = data
     return files
 
 
 def kept_bundles(folder: Path, digests: frozenset[str]) -> dict[str, bytes]:
     """Return the earlier statements about this release, by their names in the output directory.
 
-    Reviews and verdicts are taken when everything they are about is part of this release,
-    reproductions and test results when something is. Statements that `generate` makes anew (of
-    weights, BOM and release) are never taken; nor is what cannot be read: it proves nothing.
+    Reviews are taken when everything they are about is part of this release, reproductions and test
+    results when something is. A verdict is for those who trust its verifier: whoever does not would
+    have to refuse a release that holds one, so it is never taken. Nor are statements that
+    `generate` makes anew (of weights, BOM and release), and what cannot be read proves nothing.
 
     Args:
         folder: `.mlbom/attestations`, which keeps all bundles.
@@ -71,7 +79,7 @@ def kept_bundles(folder: Path, digests: frozenset[str]) -> dict[str, bytes]:
     for path in sorted(folder.glob(f"*{SUFFIX}"))[:_MAX_KEPT]:
         data = _about(path, digests)
         if data:
-            files[f"{ATTESTATIONS}{path.name}"] = data
+            files[f"{FOLDER}/{path.name}"] = data
     return files
 
 
@@ -82,7 +90,7 @@ def _record_name(record: Record, taken: Mapping[str, bytes]) -> str:
         label = f"{label[:_MOST_LABEL]}-{record.sha256[8:16]}"
     number = _NUMBERS[record.claim.kind]
     labels = (label, *(f"{label}.{count}" for count in range(2, len(taken) + 3)))
-    names = (f"{ATTESTATIONS}{bundle_name(number, text, record.payload)}" for text in labels)
+    names = (f"{FOLDER}/{bundle_name(number, text, record.payload)}" for text in labels)
     return next(name for name in names if name not in taken)
 
 
@@ -94,16 +102,12 @@ def _texts(record: Record) -> Iterator[bytes]:
             yield resource.content
 
 
-def _refuse_secrets(name: str, data: bytes, *, encoded: bool = False) -> None:
+def _refuse_secrets(name: str, data: bytes) -> None:
     """Refuse to publish a record that holds a secret; its bytes are signed and stay as they are.
 
     Raises:
         SecretLeakError: naming the record, and never the secret.
     """
-    if encoded:
-        import base64
-
-        data = base64.b64decode(data)
     for hit in guard.find_secrets(data):
         message = f"the record {name} would publish something shaped like a {hit.rule}"
         hint = "leave the record out, or run the step again without the secret, and revoke it"
@@ -123,8 +127,7 @@ def _about(path: Path, digests: frozenset[str]) -> bytes | None:
         statement = parse_statement(parse_json(payload, path.name, safe_integers=True))
     except (OSError, UnreadableError):
         return None
-    is_own = bundle_name(0, "", payload).endswith(f"-{named[1]}{SUFFIX}")
-    if not is_own or not _concerns(statement, digests):
+    if bundle_id(payload) != named[1] or not _concerns(statement, digests):
         return None
     _refuse_secrets(path.name, payload)
     return data

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from mlbom import __version__, guard
+from mlbom.attest.bundle import FOLDER
 from mlbom.attest.statement import Statement
+from mlbom.attest.subjects import MANIFEST
 from mlbom.collect.files import file_role
 from mlbom.collect.identity import ReleaseFacts
 from mlbom.collect.inspect import Inspection, InspectionPlan, inspect, list_models
@@ -43,7 +45,6 @@ from mlbom.render.validate import validate_bom
 from mlbom.sign.signer import Sealed, Signer, Timestamper, check_stampable, seal
 
 DECISIONS = "mlbom.review.yaml"
-ATTESTATIONS = "attestations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +162,7 @@ def _documents(request: GenerateRequest, inspection: Inspection) -> GenerateResu
     renderings = render_documents(graph, request.spec)
     validate_bom(json.loads(renderings[0].data))
     documents = [
-        Document("model.manifest", "text/plain", inspection.manifest),
+        Document(MANIFEST, "text/plain", inspection.manifest),
         Document("evidence.json", "application/json", dump_graph(graph)),
         *renderings,
         *_data_manifests(request.plan, inspection),
@@ -200,7 +201,7 @@ def _decisions(plan: InspectionPlan) -> list[Document]:
 def _carrying(result: GenerateResult, inspection: Inspection, private: Path) -> GenerateResult:
     """Add what was stated about this release before: its records, their links, earlier bundles."""
     carried: dict[str, bytes] = {}
-    kept = private / ATTESTATIONS
+    kept = private / FOLDER
     if inspection.runs is None and not kept.is_dir():
         return result
     from mlbom.pipeline.attestations import kept_bundles, record_files
@@ -228,7 +229,7 @@ def _signed(
     def add(statement: Statement, kind: tuple[int, str]) -> None:
         sealed = sign(statement)
         _refuse_secrets(kind[1], sealed.payload)
-        bundles.append(f"{ATTESTATIONS}/{sealed.name(*kind)}")
+        bundles.append(f"{FOLDER}/{sealed.name(*kind)}")
         files[bundles[-1]] = sealed.bundle
 
     add(weights_statement(model), WEIGHTS)
@@ -249,7 +250,7 @@ def _signed_model(result: GenerateResult, inspection: Inspection) -> SignedModel
         is_directory=tree.is_directory,
         files=files,
         weights=tuple(path for path in inspection.files if file_role(path) == "weights"),
-        manifest=_hashed("model.manifest", inspection.manifest),
+        manifest=_hashed(MANIFEST, inspection.manifest),
         ignored=inspection.ignored,
     )
 

@@ -15,10 +15,11 @@ from mlbom.attest.classic import (
     keyid,
     layout_payload,
 )
+from mlbom.attest.moment import timestamp
 from mlbom.attest.policy_claim import policy_statement, withdrawal_statement
 from mlbom.attest.publickey import PublicKey
-from mlbom.attest.run_claim import timestamp
 from mlbom.attest.statement import unsafe_name
+from mlbom.attest.subjects import MANIFEST
 from mlbom.attest.types import PAYLOAD_TYPE
 from mlbom.errors import PathNotFoundError, PolicyError, UsageError
 from mlbom.openfile import read_regular
@@ -31,7 +32,6 @@ SHIPPED = "model-as-shipped"
 # An inspection must run something: this reads nothing and changes nothing.
 _NOTHING = ("true",)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MANIFEST = "model.manifest"
 _MAX_MANIFEST = 1024 * 1024 * 1024
 
 
@@ -121,7 +121,7 @@ def _manifest_digest(release: str) -> str:
     if _DIGEST.fullmatch(release):
         return release
     path = Path(release)
-    path = path / _MANIFEST if path.is_dir() else path
+    path = path / MANIFEST if path.is_dir() else path
     if not path.is_file():
         message = f"no manifest at {release}"
         hint = "name the SHA-256 of a model.manifest, the file itself, or its folder"
@@ -144,7 +144,7 @@ def _recorded_steps(policy: Policy) -> Iterator[StepRule]:
 
 
 def _is_recorded(name: str) -> bool:
-    return STEP_ROLES.get(name, name) in RECORD_ROLES or name not in STEP_ROLES
+    return name in RECORD_ROLES or name not in STEP_ROLES
 
 
 def _layout_step(policy: Policy, rule: StepRule, expires: int) -> LayoutStep:

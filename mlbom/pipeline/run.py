@@ -4,6 +4,7 @@ The signer is opened before the command starts: a key that cannot sign is found 
 second, not after the last epoch.
 """
 
+import contextlib
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -15,18 +16,26 @@ from mlbom.attest.run_claim import RunClaim, StepKind, run_statement
 from mlbom.attest.statement import Statement
 from mlbom.attest.types import PAYLOAD_TYPE
 from mlbom.collect.repository.source import read_source
-from mlbom.errors import CommandNotStartedError, MlbomError, OutputError, SecretLeakError
+from mlbom.errors import (
+    CommandNotStartedError,
+    MlbomError,
+    OutputError,
+    SecretLeakError,
+    SigningError,
+    UsageError,
+)
 from mlbom.outdir import file_name, project_lock, replace_file, write_whole
 from mlbom.pipeline.step_facts import RUNS, measure_step
 from mlbom.record.launcher import record_step
 from mlbom.record.recording import Recording, StepPlan
+from mlbom.record.signals import SignalForwarding
 from mlbom.render.records import (
-    StepFacts,
     classic_artifacts,
     private_inputs,
     step_claim,
     step_subjects,
 )
+from mlbom.render.step import StepFacts
 from mlbom.sign.signer import BundleSigner, Signer, Timestamper, check_stampable, seal
 
 RECORD = "record.sigstore.json"
@@ -75,6 +84,8 @@ class RunResult:
         record: the record's file.
         link: the classic link's file, or None when there is none.
         signer: who signed: `key FINGERPRINT` or an identity; empty when nobody did.
+        failure: why the record is not as it was asked for, although the command has run; then an
+            unsigned copy is kept in private, or the record lacks its timestamp.
     """
 
     recording: Recording
@@ -83,10 +94,13 @@ class RunResult:
     record: Path
     link: Path | None = None
     signer: str = ""
+    failure: MlbomError | None = None
 
 
 def run(request: RunRequest, signer: Signer | None, stamp: Timestamper | None = None) -> RunResult:
     """Run a step, record it, and keep the record whatever became of the command.
+
+    Nothing is raised once the command has run: what failed after that is told in the result.
 
     Args:
         request: what to record.
@@ -96,11 +110,13 @@ def run(request: RunRequest, signer: Signer | None, stamp: Timestamper | None = 
     Raises:
         OutputError, LockedError: `.mlbom` cannot be written; the command was not started.
         CommandNotStartedError: the command cannot be started; nothing is kept of it.
-        SecretLeakError: the record would publish a secret; an unsigned copy is kept in private.
-        SigningError: the key failed after the run; an unsigned copy is kept in private.
+        UsageError: there is no folder for the exported record, or a timestamp that cannot be.
     """
     if signer:
         check_stampable(signer, stamp)
+    if request.export and not request.export.parent.is_dir():
+        message = f"no folder for the exported record: {request.export.parent}"
+        raise UsageError(message, hint="the command was not started")
     folder = _run_folder(request)
     source = read_source(request.project_root)
     plan = StepPlan(
@@ -117,22 +133,37 @@ def run(request: RunRequest, signer: Signer | None, stamp: Timestamper | None = 
     except CommandNotStartedError:
         folder.rmdir()
         raise
-    facts = measure_step(
-        request.name, request.kind, recording, source, publishes=request.publish_names
-    )
-    claim = step_claim(facts)
-    statement = run_statement(claim, step_subjects(facts))
-    private = request.project_root / ".mlbom" / "private" / RUNS / folder.name
-    write_whole(private / "inputs.manifest", private_inputs(facts), 0o600)
-    result = RunResult(
-        recording=facts.recording, claim=claim, statement=statement, record=folder / UNSIGNED
-    )
+    # A second Ctrl-C must not cost what hours of computing have made.
+    with SignalForwarding(()):
+        facts = measure_step(
+            request.name, request.kind, recording, source, publishes=request.publish_names
+        )
+        claim = step_claim(facts)
+        result = RunResult(
+            recording=facts.recording,
+            claim=claim,
+            statement=run_statement(claim, step_subjects(facts)),
+            record=folder / UNSIGNED,
+        )
+        return _kept_or_saved(request, result, facts, _Seal(signer, stamp) if signer else None)
+
+
+def _kept_or_saved(
+    request: RunRequest, result: RunResult, facts: StepFacts, by: "_Seal | None"
+) -> RunResult:
+    """Keep the record; what cannot be signed or published is saved unsigned, and in private."""
+    private = request.project_root / ".mlbom" / "private" / RUNS / result.record.parent.name
     try:
-        return _kept(request, result, facts, _Seal(signer, stamp) if signer else None)
-    except MlbomError:
-        # Hours of computing are never lost to a key or to a token in a command line.
-        write_whole(private / UNSIGNED, statement.payload(), 0o600)
-        raise
+        write_whole(private / "inputs.manifest", private_inputs(facts), 0o600)
+        return _kept(request, result, facts, by)
+    except MlbomError as error:
+        failure: MlbomError = error
+    except OSError as error:
+        failure = OutputError(f"cannot keep the record: {error.strerror or error}")
+    saved = private / UNSIGNED
+    with contextlib.suppress(OSError):
+        write_whole(saved, result.statement.payload(), 0o600)
+    return replace(result, record=saved, failure=failure)
 
 
 def _run_folder(request: RunRequest) -> Path:
@@ -164,7 +195,14 @@ def _kept(request: RunRequest, result: RunResult, facts: StepFacts, by: _Seal | 
         write_whole(result.record, payload)
         _export(request, payload)
         return result
-    sealed = seal(by.signer, result.statement, by.stamp)
+    try:
+        sealed = seal(by.signer, result.statement, by.stamp)
+    except SigningError as error:
+        if by.stamp is None:
+            raise
+        # An authority that is down: the record is signed all the same, and told to lack its time.
+        sealed = seal(by.signer, result.statement)
+        result = replace(result, failure=error)
     record = result.record.with_name(RECORD)
     write_whole(record, sealed.bundle)
     _export(request, sealed.bundle)

@@ -20,10 +20,12 @@ from mlbom.digest.hashing import FileDigest, Hashing
 from mlbom.evidence.nodes import Package
 from mlbom.evidence.store import dump_graph
 from mlbom.record.recording import Recording
-from mlbom.render.records import StepFacts
+from mlbom.render.step import StepFacts
 
 RUNS = "runs"
 _CHANGED = 20
+# Before the name of a file outside the project, so that it cannot pose as one of the project's.
+_OUTSIDE = "outside/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def measure_step(
     environment = _Environment.of(recording, kind)
     names = _names(recording, source, hashed.found, publishes=publishes)
     lost = tuple(
-        f"{names.get(path, 'an input')} was overwritten: the bytes that were read are gone"
+        f"{names.get(path, 'an input')} was overwritten or removed: what was read is gone"
         for path in recording.overwritten
     )
     return StepFacts(
@@ -112,7 +114,8 @@ def _names(
     for path in (*recording.reads, *recording.writes):
         inside = os.path.relpath(path, root)
         outside = inside.startswith(os.pardir + os.sep)
-        name = guard.unicode_path(os.path.basename(path) if outside else Path(inside).as_posix())
+        place = f"{_OUTSIDE}{os.path.basename(path)}" if outside else Path(inside).as_posix()
+        name = guard.unicode_path(place)
         is_known = not outside and (
             name in source.tracked
             or digests.get(path) in products.get(name, ())

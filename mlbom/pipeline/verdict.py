@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mlbom import __version__
+from mlbom.attest.bundle import FOLDER
 from mlbom.attest.types import OWN_TYPES
 from mlbom.attest.vsa import Summary, summary_statement
 from mlbom.errors import OutputError, UsageError
@@ -82,7 +83,7 @@ def attest_verdict(
         tool_version=__version__,
     )
     sealed = seal(signer, summary_statement(summary))
-    place = project_root / ".mlbom" / "attestations" / sealed.name(*VERDICT)
+    place = project_root / ".mlbom" / FOLDER / sealed.name(*VERDICT)
     try:
         write_whole(place, sealed.bundle)
     except OSError as error:

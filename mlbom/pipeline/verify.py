@@ -10,6 +10,7 @@ from mlbom.errors import LockedError, PathNotFoundError, StateError
 from mlbom.evidence.nodes import Release
 from mlbom.evidence.store import load_graph
 from mlbom.formats.strict_json import parse_json
+from mlbom.guard import printable
 from mlbom.outdir import MARK
 from mlbom.render.registry import render_documents
 from mlbom.render.sarif import Level, SarifResult, SarifRule, sarif_bytes
@@ -31,6 +32,7 @@ from mlbom.verify.verdict import Edge, EdgeStatus, Problem, Verdict
 MAX_EVIDENCE = DOCUMENTS["evidence.json"]
 EDGE_RERENDER = "evidence.json -> documents"
 EDGE_ARCHIVE = "archive"
+_SPECS = ("1.6", "1.7")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Asked:
         state: memory of earlier verifications, or None.
         state_named: whether the caller named that memory; the user's own may fail to be written.
         signer_named: whether a policy file names the signers.
+        added: `TrustedSigner.material` of those whom flags add to it.
         copy_to: where the model goes after a good verdict, or None.
     """
 
@@ -53,6 +56,7 @@ class Asked:
     state: Path | None = None
     state_named: bool = False
     signer_named: bool = False
+    added: frozenset[str] = frozenset()
     copy_to: Path | None = None
 
 
@@ -77,15 +81,17 @@ def verify(place: Path, trust: Trust, asked: Asked) -> Verdict:
             check_data=asked.check_data,
             state=State.load(asked.state) if asked.state else None,
             signer_named=asked.signer_named,
+            added=asked.added,
             handover=handover,
         )
         verdict = _verified(place, trust, request, stack)
         if asked.rerender and is_release(place):
             verdict = _rerendered(verdict)
+        if verdict.status is ExitStatus.DONE and asked.state and verdict.manifest:
+            verdict = _remembered(verdict, asked)
+        # Last of all: a copy that is there was verified, and nothing about that failed.
         if verdict.status is ExitStatus.DONE and handover:
             verdict = replace(verdict, copied_to=str(handover.deliver(verdict.files)))
-    if verdict.status is ExitStatus.DONE and asked.state and verdict.manifest:
-        verdict = _remembered(verdict, asked)
     return verdict
 
 
@@ -99,6 +105,9 @@ def check_place(place: Path) -> None:
         return
     message = f"no release at {place}"
     hint = "name the directory that mlbom generate wrote (usually PATH/mlbom-out), or a file"
+    signature = place / "model.sig"
+    if signature.is_file():
+        hint = f"there is a signature of a model: mlbom verify {signature}"
     looked = place.absolute() / MARK if place.is_dir() else place.absolute()
     raise PathNotFoundError(message, looked=[str(looked)], hint=hint)
 
@@ -128,10 +137,14 @@ def _verified(place: Path, trust: Trust, request: Request, stack: ExitStack) -> 
 def _remembered(verdict: Verdict, asked: Asked) -> Verdict:
     """Add a good release to the memory; the user's own may lie where nothing can be written."""
     release = Identified(
-        purl=verdict.purl, manifest=verdict.manifest, signer=verdict.material, time=None
+        purl=verdict.purl,
+        manifest=verdict.manifest,
+        signer=verdict.material,
+        cosigners=verdict.cosigners,
+        time=None,
     )
     try:
-        remember(asked.state or Path(), release.sighting)
+        remember(asked.state or Path(), *release.sightings)
     except (StateError, LockedError) as error:
         if asked.state_named:
             raise
@@ -154,7 +167,13 @@ def _rerendered(verdict: Verdict) -> Verdict:
         edge = Edge(EDGE_RERENDER, EdgeStatus.NOT_CHECKED, "bytes", why)
         return replace(verdict, edges=(*verdict.edges, edge))
     bom = parse_json(verdict.documents["bom.cdx.json"], "bom.cdx.json")
-    made = render_documents(graph, bom["specVersion"])
+    spec = bom.get("specVersion")
+    if spec not in _SPECS:
+        message = f"bom.cdx.json says version {spec!r:.40} of CycloneDX, which mlbom does not write"
+        edge = Edge(EDGE_RERENDER, EdgeStatus.FAILED, "bytes", message)
+        problem = Problem("document-differs", printable(message), "bom.cdx.json")
+        return replace(verdict, edges=(*verdict.edges, edge), problems=(*verdict.problems, problem))
+    made = render_documents(graph, spec)
     documents = [document for document in made if document.name in verdict.documents]
     differing = [d.name for d in documents if verdict.documents[d.name] != d.data]
     problems = tuple(

@@ -41,6 +41,8 @@ class Evidence:
         after: files after it.
         began_ns: what was written by the step is not older.
         ended_ns: when it had ended.
+        is_seen_whole: whether an outside observer missed nothing, so that a file which it did not
+            see the step write was changed by somebody else.
     """
 
     root: str
@@ -54,13 +56,16 @@ class Evidence:
     after: Snapshot
     began_ns: int
     ended_ns: int
+    is_seen_whole: bool = False
 
     def use(self) -> FileUse:
         """Return what the step read and made."""
         reads = dict.fromkeys(self.declared, True)
         modules = set()
-        for path, (stamp, is_module) in self._opened.items():
-            if path in reads or self._was_there(path, stamp):
+        for opened, (stamp, is_module) in self._opened.items():
+            was_there = opened in reads or self._was_there(opened, stamp)
+            path = opened if was_there else self._origin(opened, stamp)
+            if path is not None:
                 reads[path] = True
                 if is_module:
                     modules.add(path)
@@ -106,7 +111,7 @@ class Evidence:
         """Return whether a file that was read was there before the step, as it was read."""
         known = self.before.files.get(path)
         if known is not None:
-            return stamp is None or stamp == known
+            return stamp is None or stamp.content == known.content
         if self.before.is_whole and is_watched(path, self.root):
             return False
         now = stamp_of(path)
@@ -115,11 +120,26 @@ class Evidence:
         stamp = stamp or now
         return stamp is not None and not self._is_of_step(path, stamp)
 
+    def _origin(self, path: str, stamp: Stamp | None) -> str | None:
+        """Return the name that a file had before the step, which gave it the one it was read by."""
+        stamp = stamp or stamp_of(path)
+        first = self._first_names.get(stamp.content) if stamp else None
+        return None if first is None or self._is_own(first, first) else first
+
+    @cached_property
+    def _first_names(self) -> dict[tuple[int, int, int], str]:
+        return {stamp.content: path for path, stamp in self.before.files.items()}
+
     def _is_of_step(self, path: str, stamp: Stamp) -> bool:
         """Return whether a file outside of the project was written while the step ran."""
-        is_recent = self.began_ns <= stamp.mtime_ns <= self.ended_ns + _CLOCKS_DIFFER_NS
+        if self._is_recent(stamp.mtime_ns):
+            return True
         # Unpacking and copying may keep old times.
-        return is_recent or (path in self._seen_written and not os.path.exists(path))
+        is_gone = not os.path.exists(path)
+        return path in self._seen_written and (is_gone or self._is_recent(stamp.ctime_ns))
+
+    def _is_recent(self, time_ns: int) -> bool:
+        return self.began_ns <= time_ns <= self.ended_ns + _CLOCKS_DIFFER_NS
 
     def _is_overwritten(self, path: str) -> bool:
         """Return whether the bytes that the step read are gone."""
@@ -127,8 +147,9 @@ class Evidence:
         first = self.declared.get(path) or self.before.files.get(path) or stamp
         now = stamp_of(path)
         if first is None:
-            return now is None
-        return now != first
+            # Seen from outside alone: what it was before is not known, only that it was touched.
+            return now is None or now.ctime_ns >= self.began_ns
+        return now != first or first.ctime_ns >= self.began_ns
 
     def doubtful_outputs(self) -> tuple[int, int]:
         """Return how many declared outputs are not there, and how many did not change."""
@@ -146,8 +167,23 @@ class Evidence:
     def _is_changed(self, path: str) -> bool:
         return self.before.files.get(path) != self.after.files[path]
 
+    @cached_property
+    def unclaimed(self) -> frozenset[str]:
+        """Return the files that changed, though the step was seen whole and did not write them."""
+        if not self.is_seen_whole:
+            return frozenset()
+        declared = {path for place in self.outputs for path in self._files_of(place)}
+        others = set(self.after.files) - self._seen_written - declared
+        inodes = self.observed.written_inodes
+        return frozenset(
+            path
+            for path in filter(self._is_changed, others)
+            if self.after.files[path].inode not in inodes
+        )
+
     def _writes(self) -> Iterable[str]:
-        yield from filter(self._is_changed, self.after.files)
+        changed = filter(self._is_changed, self.after.files)
+        yield from (path for path in changed if path not in self.unclaimed)
         for files in map(self._files_of, self.outputs):
             # What was declared and did not change is an output because the user says so.
             if not any(map(self._is_changed, files)):

@@ -1,6 +1,7 @@
 """Starts the command as it is, lets signals through, and waits for its end."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,10 +12,12 @@ from pathlib import Path
 from mlbom.errors import CommandNotStartedError, EnvironmentFailureError
 from mlbom.record.passthrough import Passthrough
 from mlbom.record.recording import Usage
-from mlbom.record.signals import SignalForwarding
+from mlbom.record.signals import SignalForwarding, is_in_foreground
 
-# After the command has ended, what it left running may still hold its output open.
-_GRACE_S = 2.0
+# So often it is asked whether the user wants to wait for the end of the output no longer.
+_LOOK_S = 0.1
+# The terminal continues a stopped process and us at once, but not at the same instant.
+_SETTLE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,11 @@ class Ended:
 
 
 def run_child(command: Command, on_start: Callable[[int], None]) -> Ended:
-    """Run a command to its end, however long it takes.
+    """Run a command to its end, however long it takes, and hand its output through to the end.
+
+    What the command leaves running may hold its output open: then this goes on until that is
+    closed, as `command | cat` would, since who writes where nobody listens is killed. Ctrl-C (or
+    SIGTERM, SIGHUP) ends the wait. The times are those of the command itself.
 
     Args:
         command: what to start.
@@ -91,8 +98,7 @@ def run_child(command: Command, on_start: Callable[[int], None]) -> Ended:
         code, usage = _wait(process)
         signals.direct_to(None)
         finished, wall_s = time.time(), time.monotonic() - clock
-        deadline = time.monotonic() + _GRACE_S
-        are_closed = [stream.finish(max(0.0, deadline - time.monotonic())) for stream in streams]
+        is_whole = _drain(streams, signals)
     return Ended(
         pid=process.pid,
         started=started,
@@ -102,7 +108,7 @@ def run_child(command: Command, on_start: Callable[[int], None]) -> Ended:
         usage=replace(usage, wall_s=wall_s),
         stdout=streams[0].log,
         stderr=streams[1].log,
-        left_open=not all(are_closed),
+        left_open=not is_whole,
     )
 
 
@@ -126,6 +132,16 @@ def _start(command: Command, streams: Sequence[Passthrough]) -> "subprocess.Pope
     return process
 
 
+def _drain(streams: Sequence[Passthrough], signals: SignalForwarding) -> bool:
+    """Return whether all streams came to their end before the user ended the wait."""
+    waiting = list(streams)
+    while waiting and not signals.is_interrupted:
+        waiting = [stream for stream in waiting if not stream.is_over(_LOOK_S)]
+    for stream in streams:
+        stream.finish()
+    return not waiting
+
+
 def _not_started(command: Command, error: Exception) -> CommandNotStartedError:
     if not command.cwd.is_dir():
         return CommandNotStartedError(f"the folder to run in is not there: {command.cwd}", hint="")
@@ -137,7 +153,10 @@ def _wait(process: "subprocess.Popen[bytes]") -> tuple[int, Usage]:
     """Return the exit code (minus the signal) and what the tree of processes used."""
     if not hasattr(os, "wait4"):
         return process.wait(), Usage(wall_s=0.0)
-    _, status, used = os.wait4(process.pid, 0)
+    _, status, used = os.wait4(process.pid, os.WUNTRACED)
+    while os.WIFSTOPPED(status):
+        _stop_with(process.pid)
+        _, status, used = os.wait4(process.pid, os.WUNTRACED)
     process.returncode = os.waitstatus_to_exitcode(status)
     unit = 1 if sys.platform == "darwin" else 1024
     return process.returncode, Usage(
@@ -146,3 +165,14 @@ def _wait(process: "subprocess.Popen[bytes]") -> tuple[int, Usage]:
         cpu_system_s=used.ru_stime,
         max_rss_nbytes=used.ru_maxrss * unit,
     )
+
+
+def _stop_with(pid: int) -> None:
+    """Stop too when the command has stopped itself, so that the user's shell gets its terminal."""
+    time.sleep(_SETTLE_S)
+    if hasattr(os, "waitid"):
+        has_moved = os.WCONTINUED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+        if os.waitid(os.P_PID, pid, has_moved) is not None:
+            return
+    if is_in_foreground():
+        os.kill(os.getpid(), signal.SIGTSTP)

@@ -12,9 +12,10 @@ from mlbom.errors import CommandNotStartedError, EnvironmentFailureError, PathNo
 from mlbom.record.attribution import Evidence
 from mlbom.record.child import Command, Ended, run_child
 from mlbom.record.energy.meter import EnergyMeter, EnergyReading
+from mlbom.record.leftover import count_running
 from mlbom.record.observers.observer import Observed
 from mlbom.record.observers.observing import begin_watch
-from mlbom.record.own_files import SYSTEM_FOLDERS, OwnFiles, outside_of
+from mlbom.record.own_files import OwnFiles, skipped_folders
 from mlbom.record.pythons import PythonWatch, is_python
 from mlbom.record.recording import Recording, StepPlan
 from mlbom.record.settings import settle
@@ -64,7 +65,7 @@ class _Prepared:
         # An empty entry would be the working directory.
         variables["PYTHONPATH"] = os.pathsep.join([str(SHIM), *([given] if given else [])])
         variables[_DIR], variables[_ROOT] = str(self.trace), self.root
-        variables[_SKIP] = os.pathsep.join(outside_of(self.root, SYSTEM_FOLDERS))
+        variables[_SKIP] = os.pathsep.join(skipped_folders(self.root))
         plan = self.plan
         return Command(argv=plan.argv, cwd=plan.cwd, environment=variables, logs=plan.folder)
 
@@ -125,6 +126,7 @@ def record_step(plan: StepPlan, environment: Mapping[str, str] | None = None) ->
         after=after,
         began_ns=began_ns,
         ended_ns=ended_ns,
+        is_seen_whole=bool(seen.observer) and not seen.observed.unseen,
     )
     return _recording(prepared, seen, evidence)
 
@@ -227,6 +229,7 @@ def _recording(prepared: _Prepared, seen: _Seen, evidence: Evidence) -> Recordin
         program=prepared.program,
         ended=ended,
         evidence=evidence,
+        running_count=count_running(_DIR, str(prepared.trace)),
     )
     energy = seen.energy
     usage = replace(ended.usage, energy_j=energy.energy_j, gpu_max_nbytes=energy.gpu_max_nbytes)

@@ -24,6 +24,8 @@ SYSTEM_FOLDERS = (
     "/Library",
     "/System",
 )
+# Places in them that hold data of users all the same.
+_DATA_FOLDERS = ("/dev/shm/", "/run/media/", "/run/user/", "/usr/local/share/")  # noqa: S108
 _SYSTEM_FILES = frozenset({"/.dockerenv"})
 # Folders of packages, compiled sources and repositories, wherever they lie.
 _OWN_NAMES = frozenset({"site-packages", "dist-packages", "__pycache__", ".git", ".mlbom"})
@@ -76,7 +78,9 @@ class OwnFiles:
 
     def holds(self, path: str) -> bool:
         """Return whether a file is none of the step's inputs."""
-        if path.startswith(self._folders) or not _OWN_NAMES.isdisjoint(path.split(os.sep)):
+        if not _OWN_NAMES.isdisjoint(path.split(os.sep)):
+            return True
+        if path.startswith(self._folders) and not path.startswith(_DATA_FOLDERS):
             return True
         if path.startswith(self._root):
             return False
@@ -93,6 +97,30 @@ class OwnFiles:
         if path.startswith(self._home) and path[len(self._home) :].startswith("."):
             return True
         return path.startswith(self._caches) or f"{os.sep}{_COMPILER_CACHE}" in path
+
+
+def skipped_folders(root: str) -> tuple[str, ...]:
+    """Return folders, each ending with a separator, below which no file is an input.
+
+    These are for the recorder in the command to pass over at once; `OwnFiles` knows more of them.
+    """
+    found: list[str] = []
+    waiting = list(SYSTEM_FOLDERS)
+    while waiting:
+        folder = os.path.join(waiting.pop(), "")
+        if not any(data.startswith(folder) for data in _DATA_FOLDERS):
+            found.append(folder)
+        elif folder.startswith("/usr/") and folder not in _DATA_FOLDERS:
+            waiting += _folders_in(folder)
+    return outside_of(root, found)
+
+
+def _folders_in(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.path for entry in entries if entry.is_dir()]
+    except OSError:
+        return []
 
 
 def outside_of(root: str, folders: Iterable[str]) -> tuple[str, ...]:

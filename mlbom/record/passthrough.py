@@ -47,21 +47,21 @@ class Passthrough:
         with suppress(OSError, ImportError):
             _copy_size(self._target, self._source)
 
-    def finish(self, timeout_s: float) -> bool:
-        """Wait for the end of the stream, and close the copy.
-
-        Returns:
-            False when something still holds the stream open; what it writes is not kept.
-        """
+    def is_over(self, timeout_s: float) -> bool:
+        """Return whether the stream has ended, waiting for that at most for a time in seconds."""
         self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def finish(self) -> None:
+        """Close the copy; what something writes that still holds the stream open is not kept."""
         with self._lock:
             self._is_over = True
+            self._is_whole &= _is_there(self._log, self._kept)
             os.close(self._kept)
-        return not self._thread.is_alive()
 
     @property
     def log(self) -> Path | None:
-        """Return the copy, or None when it could not be written to its end."""
+        """Return the copy, or None when it could not be written to its end or was removed."""
         return self._log if self._is_whole else None
 
     def _run(self) -> None:
@@ -102,6 +102,14 @@ class Passthrough:
         except OSError:
             self._target = None  # it was closed from the start: the copy goes on
         return True
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    """Return whether an open file is still found under its name."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """What the recording of one step yields: plain values, absolute paths, nothing hashed or signed.
 
 The launcher fills a `Recording`; the pipeline hashes what it names, passes its texts through the
-guard and states it (`mlbom.attest.provenance`). What could not be observed is a sentence in
+guard and states it (`mlbom.attest.run_claim`). What could not be observed is a sentence in
 `unseen`, never an empty field that looks like an answer.
 """
 

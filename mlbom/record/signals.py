@@ -8,7 +8,9 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+# SIGCONT: whoever continues us means the command that stopped, and us with it.
+_NAMES = (*_ENDING, "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT", "SIGWINCH")
 # Those that a terminal sends to every process of its foreground group, the command included.
 _OF_TERMINAL = frozenset({"SIGINT", "SIGQUIT"})
 
@@ -26,6 +28,8 @@ class SignalForwarding:
     def __init__(self, on_resize: Iterable[Callable[[], None]]) -> None:
         self._on_resize = tuple(on_resize)
         self._pid: int | None = None
+        self._is_over = False
+        self.is_interrupted = False
         self._early: list[int] = []
         self._before: dict[int, Any] = {}
 
@@ -52,8 +56,11 @@ class SignalForwarding:
             signal.signal(number, handler)
 
     def direct_to(self, pid: int | None) -> None:
-        """Send on to a process, first what came before it was there; None once it has ended."""
-        self._pid = pid
+        """Send on to a process, first what came before it was there; None once it has ended.
+
+        From then on a signal that would end a process only sets `is_interrupted`.
+        """
+        self._pid, self._is_over = pid, pid is None
         early, self._early = self._early, []
         for number in early:
             self._send(number)
@@ -63,7 +70,10 @@ class SignalForwarding:
         if name == "SIGWINCH":
             for resize in self._on_resize:
                 resize()
-        if name in _OF_TERMINAL and _is_in_foreground():
+        if self._is_over:
+            self.is_interrupted |= name in _ENDING
+            return
+        if name in _OF_TERMINAL and is_in_foreground():
             return
         if self._pid is None:
             self._early.append(number)
@@ -76,7 +86,7 @@ class SignalForwarding:
                 os.kill(self._pid, number)
 
 
-def _is_in_foreground() -> bool:
+def is_in_foreground() -> bool:
     """Return whether a terminal controls this process and its group is the one in front."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)

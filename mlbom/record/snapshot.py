@@ -16,11 +16,21 @@ _MOST_TICKS = 2000
 
 
 class Stamp(NamedTuple):
-    """What changes when a file is written: its inode, size and time of modification."""
+    """What changes when a file is written: its inode, size and times.
+
+    A program can set the time of modification back, and never that of change (stat(2)); the time
+    of change alone moves too when a file is renamed, linked, or given another mode.
+    """
 
     inode: int
     nbytes: int
     mtime_ns: int
+    ctime_ns: int
+
+    @property
+    def content(self) -> tuple[int, int, int]:
+        """Return what stays when a file is renamed, linked, or given another mode."""
+        return self.inode, self.nbytes, self.mtime_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,4 +132,4 @@ def await_tick(folder: Path) -> int:
 
 
 def _stamp(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
+    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

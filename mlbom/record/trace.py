@@ -31,6 +31,7 @@ class TracedProcess:
         has_hook: whether its Python has audit hooks (3.8).
         has_stepped: whether an optimizer made a step in it.
         used_network: whether it connected to another host.
+        became_python: whether it was about to become another Python (execve).
         failures: of the recorder itself.
         seeds: generator -> the last seed.
         flags: name -> values in the order they were set.
@@ -46,6 +47,7 @@ class TracedProcess:
     has_hook: bool = True
     has_stepped: bool = False
     used_network: bool = False
+    became_python: bool = False
     failures: int = 0
     seeds: dict[str, str] = field(default_factory=dict)
     flags: dict[str, list[str]] = field(default_factory=dict)
@@ -69,15 +71,20 @@ class Trace:
         processes: in the order they began.
         reads: absolute path as it was opened -> what was found there.
         writes: absolute paths as they were opened for writing.
+        doubts: paths as they would be if what was opened relative to some folder was opened
+            relative to the working directory.
         remote: what came from hubs.
         malformed: lines that were not understood.
+        is_lost: whether the folder was gone or could not be read.
     """
 
     processes: list[TracedProcess] = field(default_factory=list)
     reads: dict[str, Opened] = field(default_factory=dict)
     writes: set[str] = field(default_factory=set)
+    doubts: set[str] = field(default_factory=set)
     remote: list[RemoteInput] = field(default_factory=list)
     malformed: int = 0
+    is_lost: bool = False
 
 
 def read_trace(folder: Path) -> Trace:
@@ -87,7 +94,11 @@ def read_trace(folder: Path) -> Trace:
         folder: with one file of JSON lines for each process.
     """
     trace = Trace()
-    for name in sorted(os.listdir(folder)):
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return Trace(is_lost=True)
+    for name in names:
         if name.endswith(".jsonl"):
             _ProcessReader(trace).read(folder / name)
     trace.processes.sort(key=lambda traced: traced.began)
@@ -106,7 +117,14 @@ class _ProcessReader:
             try:
                 event = json.loads(line)
                 self._take(event)
-            except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
+            except (
+                ArithmeticError,
+                AttributeError,
+                LookupError,
+                RecursionError,
+                TypeError,
+                ValueError,
+            ):
                 self._trace.malformed += 1
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -114,7 +132,9 @@ class _ProcessReader:
         if kind == "read":
             self._take_read(event)
         elif kind == "write":
-            self._trace.writes.add(_text(event["p"]))
+            self._trace.writes.add(_path(event["p"]))
+        elif kind == "doubt":
+            self._trace.doubts.add(_path(event["p"]))
         elif kind == "remote":
             self._trace.remote.append(_remote(event))
         elif kind == "start":
@@ -126,7 +146,7 @@ class _ProcessReader:
             _tell(self._traced, kind, event)
 
     def _take_read(self, event: dict[str, Any]) -> None:
-        path, stamp = _text(event["p"]), Stamp(*map(int, event["s"]))
+        path, stamp = _path(event["p"]), Stamp(*map(int, event["s"]))
         known = self._trace.reads.get(path)
         if known is None:
             self._trace.reads[path] = Opened(stamp, bool(event["m"]))
@@ -152,6 +172,8 @@ def _tell(traced: TracedProcess, kind: str, event: dict[str, Any]) -> None:
             traced.flags.setdefault(name, []).append(value)
     elif kind == "device":
         traced.devices.update((_text(name), _text(which)) for name, which in event["v"])
+    elif kind == "exec":
+        traced.became_python = True
     elif kind == "network":
         traced.used_network = True
     elif kind == "step":
@@ -224,7 +246,15 @@ def _lines(path: Path) -> Iterator[bytes]:
 def _text(value: object) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise TypeError
+    os.fsencode(value)  # what is no file name is no text of a process either
     return value
+
+
+def _path(value: object) -> str:
+    path = _text(value)
+    if not os.path.isabs(path):
+        raise ValueError
+    return path
 
 
 def _texts(values: object) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ class Sight:
         program: file of the command.
         ended: how the command ended.
         evidence: what is known of its files.
+        running_count: processes of the step that still ran when the record was made.
     """
 
     observer: str
@@ -28,6 +29,7 @@ class Sight:
     program: str
     ended: Ended
     evidence: Evidence
+    running_count: int
 
 
 def unseen_sentences(sight: Sight) -> tuple[str, ...]:
@@ -37,6 +39,7 @@ def unseen_sentences(sight: Sight) -> tuple[str, ...]:
         *_about_pythons(sight),
         *_about_trace(sight.evidence.trace),
         *_about_files(sight),
+        *_about_doubts(sight),
         *_about_outputs(sight),
         *_about_end(sight),
     )
@@ -59,7 +62,7 @@ def _about_method(sight: Sight) -> Iterator[str]:
 
 def _about_pythons(sight: Sight) -> Iterator[str]:
     told = {traced.process.pid for traced in sight.evidence.trace.processes}
-    silent = set(sight.pythons) - told
+    silent = set(sight.pythons) - told | set(_replaced(sight.evidence.trace))
     if is_python(sight.program) and sight.ended.pid not in told:
         silent.discard(sight.ended.pid)
         yield (
@@ -77,11 +80,21 @@ def _about_pythons(sight: Sight) -> Iterator[str]:
         yield f"{old} Python processes, older than 3.8, could not tell which files they opened"
 
 
+def _replaced(trace: Trace) -> Iterator[int]:
+    """Yield the processes that became a Python which told nothing."""
+    last = {traced.process.pid: traced for traced in trace.processes}
+    for pid, traced in last.items():
+        if traced.became_python and not traced.process.finished:
+            yield pid
+
+
 def _and_files(sight: Sight) -> str:
     return "" if sight.observer else ", nor the files that it opened"
 
 
 def _about_trace(trace: Trace) -> Iterator[str]:
+    if trace.is_lost:
+        yield "the recorder's trace was removed by the step: what its Pythons told is lost"
     failures = sum(traced.failures for traced in trace.processes)
     if failures:
         yield f"the recorder failed {failures} times inside the step: something may be missing"
@@ -98,6 +111,9 @@ def _about_files(sight: Sight) -> Iterator[str]:
     before, after = sight.evidence.before, sight.evidence.after
     if not (after.is_whole and before.is_whole):
         yield "the project holds too many files to compare them all: outputs may be missing"
+    unclaimed = len(sight.evidence.unclaimed)
+    if unclaimed:
+        yield f"{unclaimed} files of the project changed that the step was not seen to write"
     if after.unreadable_count:
         yield f"{after.unreadable_count} folders of the project could not be listed"
     if after.link_count and not sight.observer:
@@ -105,6 +121,12 @@ def _about_files(sight: Sight) -> Iterator[str]:
             f"{after.link_count} links in the project lead to folders: what was written there is"
             " known only where a Python wrote it"
         )
+
+
+def _about_doubts(sight: Sight) -> Iterator[str]:
+    count = 0 if sight.observer else len(sight.evidence.trace.doubts)
+    if count:
+        yield f"{count} files were opened by a name relative to a folder that was not seen"
 
 
 def _about_outputs(sight: Sight) -> Iterator[str]:
@@ -120,6 +142,11 @@ def _about_outputs(sight: Sight) -> Iterator[str]:
 
 
 def _about_end(sight: Sight) -> Iterator[str]:
+    if sight.running_count:
+        yield (
+            f"{sight.running_count} processes of the step were still running when the record was"
+            " made"
+        )
     if sight.ended.left_open:
         yield "the command left processes running: what they did after it had ended was not seen"
     logs = {"standard output": sight.ended.stdout, "standard error": sight.ended.stderr}

@@ -8,9 +8,9 @@ compositions and drops them silently. This module is the frame; the components c
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from mlbom.attest.moment import timestamp
 from mlbom.evidence.canonical import canonical_json
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Model, Project, Release, Repository
@@ -120,7 +120,7 @@ def _metadata(graph: Graph) -> dict[str, Any]:
 def _timestamp(release: Release) -> str | None:
     if release.timestamp is None:
         return None
-    return datetime.fromtimestamp(release.timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(release.timestamp)
 
 
 def _system(graph: Graph, release: Release) -> dict[str, Any]:

@@ -5,9 +5,10 @@ Sources: CycloneDX 1.7 (ECMA-424) formulation, workflow, task.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from mlbom.attest.moment import timestamp
+from mlbom.attest.run_claim import StepKind
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Count, Dataset, Environment, File, Pair, Run
 from mlbom.render.cited import cite, stated
@@ -18,8 +19,12 @@ from mlbom.render.environments import main_environment, other_environments
 WORKFLOW_REF = "workflow:model"
 _FORMULA_REF = "formula:model"
 # The specification's fixed list of task types knows builds and tests, not trainings.
-_TASK_TYPES = {"train": "build", "eval": "test"}
-_ACTIVITIES = {"data": "data-preparation", "train": "training", "eval": "validation"}
+_TASK_TYPES: Mapping[str, str] = {StepKind.TRAIN: "build", StepKind.EVAL: "test"}
+_ACTIVITIES: Mapping[str, str] = {
+    StepKind.DATA: "data-preparation",
+    StepKind.TRAIN: "training",
+    StepKind.EVAL: "validation",
+}
 # Grams (as grids and hubs state them) in a tonne (as the specification wants it).
 _GRAMS_PER_TONNE = 1_000_000
 
@@ -164,7 +169,7 @@ def _environment_refs(graph: Graph, run: Run) -> list[dict[str, Any]]:
 def _inputs(graph: Graph, run: Run, artifacts: _Artifacts) -> list[dict[str, Any]]:
     datasets = [d.id for d in graph.nodes(Dataset) if run.id in d.read_by]
     # An evaluation is stated of the weights that it read.
-    weights = run.files if run.kind == "eval" else ()
+    weights = run.files if run.kind == StepKind.EVAL else ()
     refs = sorted({*artifacts.refs(run.inputs), *datasets, *weights})
     parameters = [
         {"name": f"{what}:{pair.name}", "value": pair.text}
@@ -223,6 +228,4 @@ def _number(graph: Graph, run: Run, field: str) -> Any:  # noqa: ANN401 - Cited 
 
 
 def _time(seconds: int | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if seconds is None else timestamp(seconds)

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from mlbom.attest.moment import told_time
+from mlbom.attest.run_claim import StepKind
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Dataset, Pair, Run
 from mlbom.evidence.observation import Gap
@@ -34,7 +35,7 @@ class Step:
         more_inputs: how many inputs are not in the list.
         more_outputs: how many outputs are not in the list.
         datasets: names of the datasets of which it read files.
-        started: RFC 3339, or empty.
+        started: as people read it, or empty.
         took: duration, or empty.
         signer: which key signed by the record's own account.
         unseen: what was not observed, and what else about it is not known.
@@ -65,7 +66,7 @@ def left_out(graph: Graph) -> tuple[Gap, ...]:
 
 def grams_emitted(steps: Iterable[Step]) -> float | None:
     """Return the CO2 equivalent of the training runs in grams, when a grid is configured."""
-    told = [s.run.co2_g for s in steps if s.run.kind == "train" and s.run.co2_g is not None]
+    told = [s.run.co2_g for s in steps if s.run.kind == StepKind.TRAIN and s.run.co2_g is not None]
     return round(sum(told), 6) if told else None
 
 
@@ -80,7 +81,7 @@ def _step(graph: Graph, run: Run, runs: list[Run]) -> Step:
         more_inputs=max(0, (run.input_count or 0) - len(inputs[:_MOST_FILES])),
         more_outputs=max(0, (run.output_count or 0) - len(outputs[:_MOST_FILES])),
         datasets=tuple(d.name or d.id for d in graph.nodes(Dataset) if run.id in d.read_by),
-        started=_time(run.started),
+        started="" if run.started is None else told_time(run.started),
         took=_duration(run),
         signer=", ".join(_signer(signer) for signer in run.signers) or "nobody",
         unseen=tuple(
@@ -98,12 +99,6 @@ def _files(pairs: Iterable[Pair], made: dict[str, str]) -> tuple[StepFile, ...]:
 
 def _signer(signer: str) -> str:
     return f"key {signer[:16]}" if re.fullmatch(r"[0-9a-f]{64}", signer) else signer[:40]
-
-
-def _time(seconds: int | None) -> str:
-    if seconds is None:
-        return ""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _duration(run: Run) -> str:

@@ -4,96 +4,51 @@ Pure. What is published of a step is decided here (chain.md section 5): a file t
 that an earlier recorded step wrote, is named; any other appears by its digest alone.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlbom import guard
 from mlbom.attest.resource import Resource
 from mlbom.attest.run_claim import (
+    EMPTY,
     ENVIRONMENT_NAME,
     INPUTS_MANIFEST,
+    LOG_NAMES,
+    LOG_SUBJECTS,
     MANIFEST_TYPE,
     MOST_FILES,
+    NAMELESS,
     OUTPUTS_MANIFEST,
+    PRIVATE_INPUTS,
     RunClaim,
     StepKind,
+    public_name,
 )
-from mlbom.attest.statement import Subject, unsafe_name
+from mlbom.attest.statement import Subject
 from mlbom.digest.manifest import dir_hash, manifest_bytes
 from mlbom.evidence.nodes import HUB_DATASET_URL
 from mlbom.record.recording import Recording, RemoteInput
+from mlbom.render.step import PrivateNames, StepFacts
 
 # A manifest larger than this is stated by its digest alone.
 _MOST_CONTENT = 16 * 1024 * 1024
-# In the place of a name that may not be published, or that no statement can hold.
-_NAMELESS = "sha256/"
-_LOG_NAMES = ("stdout.log", "stderr.log")
-_ABSOLUTE = re.compile(r"(?<![\w.~:/])/[^\s'\":]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepFacts:
-    """A recorded step with everything measured about it.
-
-    Args:
-        name: of the step.
-        kind: what it is for.
-        invocation: id of the run.
-        tool_version: of mlbom.
-        recording: what the launcher saw.
-        digests: SHA-256 by absolute path, of every file read or written that could be hashed.
-        names: published name by absolute path; a file that is missing here is nameless.
-        weights: absolute paths of what was read and holds weights.
-        source: the commit that the step's code is from, or None.
-        packages: the distributions of its environment, by purl.
-        environment: evidence of its environment as canonical JSON, or empty.
-        metrics: numbers that it reported: name, value, step, source.
-        unseen: what could not be told beyond what the recording says, each one sentence.
-    """
-
-    name: str
-    kind: StepKind
-    invocation: str
-    tool_version: str
-    recording: Recording
-    digests: Mapping[str, str]
-    names: Mapping[str, str]
-    weights: frozenset[str] = frozenset()
-    source: Resource | None = None
-    packages: tuple[Resource, ...] = ()
-    environment: bytes = b""
-    metrics: tuple[Mapping[str, Any], ...] = ()
-    unseen: tuple[str, ...] = ()
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Return the files read whose bytes are still the ones that were read."""
-        gone = set(self.recording.overwritten)
-        return tuple(p for p in self.recording.reads if p in self.digests and p not in gone)
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Return the files written that could be hashed."""
-        return tuple(path for path in self.recording.writes if path in self.digests)
-
-    def label(self, path: str) -> str:
-        """Return how a statement calls a file: by its name, or by its digest."""
-        name = self.names.get(path, "")
-        return name if name and not unsafe_name(name) else _NAMELESS + self.digests[path]
+_NUMBERS = re.compile(r"[\d\s.,+|<>\[\]eE-]*(?:None)?[\d\s.,+|<>\[\]eE-]*")
+_ABSOLUTE = re.compile(r"(?<![\w.~:/])/(?!dev/(?:null|zero|stdin|stdout|stderr)\b)[^\s'\":]+")
 
 
 def step_claim(facts: StepFacts) -> RunClaim:
     """Return what the record of a step claims; every text has passed the guard."""
     recording = facts.recording
     plan = recording.plan
+    hide = PrivateNames.of(facts).hidden_in
     return RunClaim(
         name=facts.name,
         kind=facts.kind,
-        command=_command(recording),
+        command=tuple(hide(argument) for argument in _command(recording)),
         folder=Path(os.path.relpath(plan.cwd, plan.project_root)).as_posix(),
         invocation=facts.invocation,
         started=int(recording.started),
@@ -106,7 +61,7 @@ def step_claim(facts: StepFacts) -> RunClaim:
         parameters=_parameters(recording),
         usage=_usage(recording),
         observers=recording.observers,
-        unseen=tuple(_sentence(text) for text in (*recording.unseen, *facts.unseen)),
+        unseen=tuple(hide(_sentence(text)) for text in (*recording.unseen, *facts.unseen)),
         metrics=facts.metrics,
     )
 
@@ -120,9 +75,11 @@ def step_subjects(facts: StepFacts) -> tuple[Subject, ...]:
     paths = [p for p in facts.inputs if p in facts.weights] if is_evaluation else facts.outputs
     if len(paths) > MOST_FILES:
         return (Subject(OUTPUTS_MANIFEST, dir_hash(_manifest(facts, paths))),)
-    named = {facts.label(path): facts.digests[path] for path in paths}
+    named = _by_label(facts, paths)
     if not named:
-        named = {f"logs/{r.name}": r.sha256 for r in _logs(facts)}
+        named = {f"logs/{r.name}": r.sha256 for r in _logs(facts)} or dict.fromkeys(
+            LOG_SUBJECTS, EMPTY
+        )
     return tuple(Subject(name, digest) for name, digest in sorted(named.items()))
 
 
@@ -134,15 +91,24 @@ def private_inputs(facts: StepFacts) -> bytes:
 
 def classic_artifacts(facts: StepFacts) -> tuple[dict[str, str], dict[str, str]]:
     """Return materials and products of the step's classic link: SHA-256 by name."""
-    materials = {facts.label(path): facts.digests[path] for path in facts.inputs}
-    return materials, {facts.label(path): facts.digests[path] for path in facts.outputs}
+    return _by_label(facts, facts.inputs), _by_label(facts, facts.outputs)
+
+
+def _by_label(facts: StepFacts, paths: Iterable[str]) -> dict[str, str]:
+    """Return SHA-256 by label; of two different files of one name the later goes by its digest."""
+    told: dict[str, str] = {}
+    for path in paths:
+        label, digest = facts.label(path), facts.digests[path]
+        if told.setdefault(label, digest) != digest:
+            told[NAMELESS + digest] = digest
+    return told
 
 
 def _materials(facts: StepFacts) -> Iterator[Resource]:
     if facts.source:
         yield facts.source
-    named = [path for path in facts.inputs if not facts.label(path).startswith(_NAMELESS)]
-    nameless = [path for path in facts.inputs if facts.label(path).startswith(_NAMELESS)]
+    named = [path for path in facts.inputs if public_name(facts.label(path))]
+    nameless = [path for path in facts.inputs if not public_name(facts.label(path))]
     modules = set(facts.recording.modules)
     if len(named) > MOST_FILES:
         yield _manifest_resource(facts, INPUTS_MANIFEST, named)
@@ -152,10 +118,9 @@ def _materials(facts: StepFacts) -> Iterator[Resource]:
             yield _file(facts, path, facts.label(path), notes)
     if len(nameless) > MOST_FILES:
         manifest = private_inputs(facts)
-        digest = {"sha256": dir_hash(manifest)}
         yield Resource(
-            name=f"private {INPUTS_MANIFEST}",
-            digests=digest,
+            name=PRIVATE_INPUTS,
+            digests={"sha256": dir_hash(manifest)},
             annotations={"mlbom_files": len(nameless)},
         )
     else:
@@ -194,7 +159,7 @@ def _byproducts(facts: StepFacts) -> Iterator[Resource]:
     if facts.environment:
         yield Resource(
             name=ENVIRONMENT_NAME,
-            digests={"sha256": dir_hash(facts.environment)},
+            digests={"sha256": hashlib.sha256(facts.environment).hexdigest()},
             media_type="application/json",
             content=facts.environment,
         )
@@ -209,7 +174,7 @@ def _byproducts(facts: StepFacts) -> Iterator[Resource]:
 
 
 def _logs(facts: StepFacts) -> list[Resource]:
-    logs = zip(_LOG_NAMES, (facts.recording.stdout, facts.recording.stderr), strict=True)
+    logs = zip(LOG_NAMES, (facts.recording.stdout, facts.recording.stderr), strict=True)
     found = [(name, facts.digests.get(str(path), "")) for name, path in logs if path]
     return [Resource(name=name, digests={"sha256": digest}) for name, digest in found if digest]
 
@@ -225,8 +190,7 @@ def _manifest_resource(facts: StepFacts, name: str, paths: Iterable[str]) -> Res
 
 
 def _manifest(facts: StepFacts, paths: Iterable[str]) -> bytes:
-    labelled = {facts.label(path): facts.digests[path] for path in paths}
-    return manifest_bytes(labelled.items())
+    return manifest_bytes(_by_label(facts, paths).items())
 
 
 def _private_name(root: Path, path: str) -> str:
@@ -256,13 +220,18 @@ def _parameters(recording: Recording) -> dict[str, Any]:
             name: _sentence(value)
             for name, value in guard.clean_variables(recording.environment).items()
         },
-        "seeds": dict(sorted(recording.seeds.items())),
+        "seeds": {name: _seed(seed) for name, seed in sorted(recording.seeds.items())},
         "determinism": dict(sorted(recording.flags.items())),
         "libraries": dict(sorted(recording.loaded.items())),
         "accelerators": dict(sorted(recording.devices.items())),
         "processes": len(recording.processes),
     }
     return {name: value for name, value in told.items() if value}
+
+
+def _seed(told: str) -> str:
+    """Return a seed; one that is a text could be anything, a password as well."""
+    return told if _NUMBERS.fullmatch(told) else f"a text of {len(told)} characters"
 
 
 def _usage(recording: Recording) -> dict[str, Any]:

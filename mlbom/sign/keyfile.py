@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 MAX_BYTES = 64 * 1024
+ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 PASSPHRASE_VARIABLE = "MLBOM_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 
@@ -53,7 +54,7 @@ class KeyFileSigner:
         """
         passphrase = take_passphrase()
         data = read_key_file(Path(location), access.forbidden)
-        if b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in data:
+        if ENCRYPTED in data:
             if passphrase is None and access.ask_passphrase:
                 passphrase = access.ask_passphrase(location)
             if not passphrase:

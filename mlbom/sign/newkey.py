@@ -56,6 +56,16 @@ class KeyPaths:
             raise UsageError(message)
         return cls(private, private.with_suffix(".pub"))
 
+    def refuse_existing(self) -> None:
+        """Refuse a pair of which anything is there already: a key is never overwritten.
+
+        Raises:
+            KeyExistsError: naming the file.
+        """
+        for path in (self.private, self.public):
+            if os.path.lexists(path):
+                raise _exists(path)
+
 
 def default_key_paths(environment: Mapping[str, str] = os.environ) -> KeyPaths:
     """Return where this user's default key pair lies (XDG base directory specification).
@@ -100,9 +110,7 @@ def make_key(
         SigningError: the files could not be written.
     """
     refuse_inside(paths.private, forbidden)
-    for path in (paths.private, paths.public):
-        if os.path.lexists(path):
-            raise _exists(path)
+    paths.refuse_existing()
     key = _generate(key_type)
     public = public_key_value(key.public_key(), str(paths.public))
     try:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlbom.attest.publickey import KeyType, PublicKey, parse_public_key
-from mlbom.errors import KeyExistsError, SigningError
-from mlbom.sign.keyfile import KeyFileSigner, read_key_file
+from mlbom.errors import SigningError
+from mlbom.sign.keyfile import ENCRYPTED, KeyFileSigner, read_key_file
 from mlbom.sign.newkey import KeyPaths, make_key
 from mlbom.sign.signer import KeyAccess
 
@@ -35,7 +35,7 @@ def is_encrypted(paths: KeyPaths, forbidden: tuple[Path, ...] = ()) -> bool:
     Raises:
         PathNotFoundError, UnsafeKeyFileError, SigningError: as `read_key_file`.
     """
-    return b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in read_key_file(paths.private, forbidden)
+    return ENCRYPTED in read_key_file(paths.private, forbidden)
 
 
 def rotate_key(
@@ -60,10 +60,7 @@ def rotate_key(
     old = _public_half(paths, access)
     kept = KeyPaths.of(paths.private.with_suffix(f".{old.hint[:8]}.pem"))
     fresh = KeyPaths.of(paths.private.with_suffix(f".{os.urandom(8).hex()}.mlbom-new"))
-    for path in (kept.private, kept.public):
-        if os.path.lexists(path):
-            message = f"the key file {path} is there already"
-            raise KeyExistsError(message)
+    kept.refuse_existing()
     kind = key_type or old.key_type
     new = make_key(fresh, kind, passphrase=passphrase, forbidden=access.forbidden)
     try:

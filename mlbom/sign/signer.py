@@ -204,8 +204,7 @@ def own_envelope(data: bytes, signer: Signer) -> Envelope | None:
     check_bundle_size(data)
     bundle = parse_bundle(parse_json(data, "the earlier signature", safe_integers=True))
     envelope, key = bundle.envelope, signer.public_key
-    covered = pae(envelope.payload_type, envelope.payload)
-    is_own = bundle.hint == key.hint and key.verify(envelope.signature, covered)
+    is_own = bundle.hint == key.hint and key.verify(envelope.signature, envelope.covered)
     return envelope if is_own else None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mlbom.attest.types import IMPRINTS
 from mlbom.errors import LimitError, SigningError, UsageError
 from mlbom.openfile import read_regular
 
@@ -23,11 +24,6 @@ TIMEOUT_S = 30
 MAX_BYTES = 1024 * 1024
 # PKIStatus (RFC 3161 section 2.4.2). What is granted with modifications, verifiers refuse.
 _GRANTED = 0
-_HASHES = {
-    "2.16.840.1.101.3.4.2.1": "sha256",
-    "2.16.840.1.101.3.4.2.2": "sha384",
-    "2.16.840.1.101.3.4.2.3": "sha512",
-}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -152,9 +148,9 @@ def _fault(response: "TimeStampResponse", signature: bytes, nonce: int | None) -
         return f"was refused: {', '.join(response.status_string) or f'status {response.status}'}"
     info = response.tst_info
     oid = info.message_imprint.hash_algorithm.dotted_string
-    if oid not in _HASHES:
+    if oid not in IMPRINTS:
         return f"uses the hash {oid}"
-    if info.message_imprint.message != hashlib.new(_HASHES[oid], signature).digest():
+    if info.message_imprint.message != hashlib.new(IMPRINTS[oid], signature).digest():
         return "is for another signature"
     if nonce is not None and info.nonce != nonce:
         return "answers another query"

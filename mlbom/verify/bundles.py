@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlbom.attest.bundle import MAX_BYTES, Bundle, check_bundle_size, parse_bundle
+from mlbom.attest.moment import told_time
 from mlbom.attest.statement import Statement, parse_statement
 from mlbom.attest.types import STATEMENT_TYPE
 from mlbom.digest.tree import EntryKind
@@ -17,11 +18,14 @@ from mlbom.verify.refusal import Refusal
 from mlbom.verify.rules import RULE_BY_ID
 from mlbom.verify.signers.signatures import Signature, check_signature
 from mlbom.verify.signers.trust import Trust, told_roles, told_signer
-from mlbom.verify.verdict import Ledger, told_time
+from mlbom.verify.verdict import Ledger
 
 MAX_BUNDLES = 1024
+# Each bundle has its own limit; many of that size would keep a reader busy for minutes.
+MAX_TOTAL = 256 * 1024 * 1024
 # What is wrong with a signature, not with what it says. A policy that names its steps counts the
-# good signatures of each, so that a further one that does not hold is only told.
+# good signatures of each, so that a further one over the same bytes is only told. A stranger's is
+# worth as much as none at all, whatever it is about: a step that needs it is missing.
 _OF_A_SIGNATURE = frozenset(
     "untrusted-signer bad-signature bad-certificate bad-timestamp revoked-key expired-key "
     "not-yet-valid".split()
@@ -62,6 +66,21 @@ class SignedStatement:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A bundle that is not believed.
+
+    Args:
+        rule: that it breaks.
+        message: what is wrong with it.
+        payload: SHA-256 of the bytes that a signature which does not count is over, or empty.
+    """
+
+    rule: str
+    message: str
+    payload: str = ""
+
+
 def read_bundles(
     directory: ReleaseDirectory, trust: Trust, ledger: Ledger
 ) -> tuple[SignedStatement, ...]:
@@ -75,30 +94,40 @@ def read_bundles(
         message = f"the release has {len(bundles)} bundles, more than {MAX_BUNDLES}"
         ledger.problem("too-large", message)
         return ()
-    signed: list[SignedStatement] = []
-    for entry in bundles:
-        name, checked = (
-            f"signature of {entry.path}",
-            "DSSE signature, role and window of the signer",
+    if sum(entry.nbytes for entry in bundles) > MAX_TOTAL:
+        message = f"the bundles of the release are larger than {MAX_TOTAL} bytes together"
+        ledger.problem("too-large", message)
+        return ()
+    opened = {entry.path: _opened(entry.path, directory, trust) for entry in bundles}
+    signed = tuple(found for found in opened.values() if isinstance(found, SignedStatement))
+    good = {statement.payload for statement in signed}
+    for path, found in opened.items():
+        surplus = (
+            isinstance(found, _Refused)
+            and bool(trust.policy.steps)
+            and (found.rule == "untrusted-signer" or found.payload in good)
         )
-        since = len(ledger.problems)
-        why = ""
-        try:
-            found = _open(entry.path, directory, trust)
-        except Refusal as refused:
-            message = f"{entry.path}: {refused.message}"
-            if refused.rule in _OF_A_SIGNATURE and trust.policy.steps:
-                ledger.problem("surplus-signature", f"{message}: not counted", entry.path)
-                ledger.not_checked(name, checked, f"{RULE_BY_ID[refused.rule].title}: not counted")
-                continue
-            ledger.problem(refused.rule, message, entry.path)
-        else:
-            signed.append(found)
-            why = f"{told_signer(found.signer)}, trusted for {told_roles(found.signer.roles)}"
-            if found.time is not None:
-                why += f", signed by {told_time(found.time)}"
-        ledger.judge(name, checked, since, why)
-    return tuple(signed)
+        _note(ledger, path, found, surplus=surplus)
+    return signed
+
+
+def _note(ledger: Ledger, path: str, found: "SignedStatement | _Refused", *, surplus: bool) -> None:
+    """Write down how one bundle was judged."""
+    name, checked = f"signature of {path}", "DSSE signature, role and window of the signer"
+    since = len(ledger.problems)
+    why = ""
+    if isinstance(found, SignedStatement):
+        why = f"{told_signer(found.signer)}, trusted for {told_roles(found.signer.roles)}"
+        if found.time is not None:
+            why += f", signed by {told_time(found.time)}"
+    elif surplus:
+        message = f"{path}: {found.message}: not counted"
+        ledger.problem("surplus-signature", message, path)
+        ledger.not_checked(name, checked, f"{RULE_BY_ID[found.rule].title}: not counted")
+        return
+    else:
+        ledger.problem(found.rule, f"{path}: {found.message}", path)
+    ledger.judge(name, checked, since, why)
 
 
 def parse_bundle_bytes(data: bytes) -> Bundle:
@@ -147,21 +176,35 @@ def signer_and_kind(
     raise next(windows, refusals[0])
 
 
-def _open(path: str, directory: ReleaseDirectory, trust: Trust) -> SignedStatement:
+def _opened(path: str, directory: ReleaseDirectory, trust: Trust) -> SignedStatement | _Refused:
     try:
         data = directory.read(path, MAX_BYTES)
+        bundle = parse_bundle_bytes(data)
     except LimitError as error:
-        raise Refusal(error.message, "too-large") from error
+        return _Refused("too-large", error.message)
     except UnreadableError as error:
-        raise Refusal(error.message, "unreadable") from error
-    bundle = parse_bundle_bytes(data)
+        return _Refused("unreadable", error.message)
+    except Refusal as refused:
+        return _Refused(refused.rule, refused.message)
+    payload = hashlib.sha256(bundle.envelope.payload).hexdigest()
+    try:
+        return _believed(path, directory.digests_read(path)["sha256"], (bundle, data), trust)
+    except Refusal as refused:
+        counted = payload if refused.rule in _OF_A_SIGNATURE else ""
+        return _Refused(refused.rule, refused.message, counted)
+
+
+def _believed(
+    path: str, sha256: str, opened: tuple[Bundle, bytes], trust: Trust
+) -> SignedStatement:
+    bundle, data = opened
     signature = check_signature(bundle, data, trust)
     statement = parse_payload(bundle)
     kinds = kinds_of(statement, trust.policy.steps)
     signer, kind = signer_and_kind(signature, kinds, trust.now)
     return SignedStatement(
         path=path,
-        sha256=directory.digests_read(path)["sha256"],
+        sha256=sha256,
         payload=hashlib.sha256(bundle.envelope.payload).hexdigest(),
         signer=signer,
         time=signature.time,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlbom.attest.subjects import ReleaseSubjects, split_subjects
+from mlbom.attest.subjects import MANIFEST, ReleaseSubjects, split_subjects
 from mlbom.digest.manifest import parse_manifest
 from mlbom.errors import UnreadableError
 from mlbom.evidence.canonical import canonical_json
@@ -58,8 +58,9 @@ class Case:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether every bundle of the release holds and is bound."""
-        return len(self.signed) == len(self.directory.bundles())
+        """Return whether every bundle of the release holds and is bound, or was never counted."""
+        surplus = sum(p.rule == "surplus-signature" for p in self.ledger.problems)
+        return len(self.signed) + surplus == len(self.directory.bundles())
 
 
 def the_closing(ledger: Ledger, signed: tuple[SignedStatement, ...]) -> tuple[SignedStatement, ...]:
@@ -123,15 +124,15 @@ def of_kind(case: Case, kind: Kind) -> tuple[SignedStatement, ...]:
 
 def manifest_of(case: Case) -> Manifest | None:
     """Return the manifest, when it is bound and can be read."""
-    data = case.documents.get("model.manifest")
+    data = case.documents.get(MANIFEST)
     if data is None:
         return None
     try:
         files = parse_manifest(data)
     except UnreadableError as error:
-        case.ledger.problem("malformed-file", error.message, "model.manifest")
+        case.ledger.problem("malformed-file", error.message, MANIFEST)
         return None
-    return Manifest(digests=case.directory.digests_read("model.manifest"), files=files)
+    return Manifest(digests=case.directory.digests_read(MANIFEST), files=files)
 
 
 def evidence_of(case: Case) -> Graph | None:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mlbom.attest.bundle import MAX_BYTES, Bundle
+from mlbom.attest.moment import told_time
 from mlbom.attest.oms import WHOLE_FILE, parse_oms
+from mlbom.attest.run_claim import is_run, parse_run
 from mlbom.attest.statement import Statement, parse_statement, unsafe_name
-from mlbom.attest.types import OMS_PREDICATE
+from mlbom.attest.types import OMS_PREDICATE, PASSED, STATEMENT_TYPE
 from mlbom.digest.ignore import ALWAYS, CACHE_FOLDER, RELEASE_FILES, IgnoreList
 from mlbom.digest.tree import Entry, EntryKind, walk_files
 from mlbom.errors import LimitError, MalformedError, PathNotFoundError, UnreadableError
@@ -26,20 +28,19 @@ from mlbom.verify.bundles import parse_bundle_bytes, signer_and_kind
 from mlbom.verify.files.compare import Digests
 from mlbom.verify.files.measure import Copying, hold_against, locate, measure_copying
 from mlbom.verify.kinds import KNOWN_PREDICATES, Kind, kinds_of
-from mlbom.verify.policy.values import ROLES, TrustedSigner
+from mlbom.verify.policy.values import Policy, Quality
 from mlbom.verify.refusal import Refusal
 from mlbom.verify.release import Request
-from mlbom.verify.signers.authority import authority_key
-from mlbom.verify.signers.signatures import Signature, check_signature, signed_by, timestamped
+from mlbom.verify.signers.alone import lone_signature
 from mlbom.verify.signers.trust import Trust, told_signer
-from mlbom.verify.verdict import Ledger, Verdict, counted, told_time
+from mlbom.verify.verdict import Ledger, Verdict, counted
 
 EDGE_SIGNATURE = "signature"
 EDGE_FILES = "statement -> files"
-_ANYTHING = Kind("foreign", ROLES, "")
+# What nobody here can read is as weighty as a whole release.
+_ANYTHING = Kind("foreign", ("release",), "")
 _HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f]{128}")}
-_PEM = b"-----BEGIN CERTIFICATE-----"
-_STATEMENTS = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
+_STATEMENTS = (STATEMENT_TYPE, "https://in-toto.io/Statement/v0.1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +51,14 @@ class _Claim:
         name: what the statement calls its subject, when that is one file or model.
         files: digests by path.
         ignored: prefixes that its signer left out, by his own account.
+        what: what it is the name of.
         is_tree: whether every file of a tree is listed, so that another one is refused.
     """
 
     name: str
     files: Mapping[str, Digests]
     ignored: tuple[str, ...] = ()
+    what: str = "release"
     is_tree: bool = False
 
 
@@ -81,8 +84,9 @@ def verify_bundle(path: Path, trust: Trust, request: Request) -> Verdict:
     checked = "DSSE signature over the payload, version 1"
     try:
         data = _read(path)
-        bundle = parse_bundle_bytes(data)
-        signature = _signature(bundle, data, trust)
+        _refuse_demands(trust.policy)
+        bundle = _parsed(data)
+        signature = lone_signature(bundle, data, trust)
         claim, kinds = _claim(bundle, trust)
         signer, _ = signer_and_kind(signature, kinds, trust.now)
     except Refusal as refused:
@@ -94,6 +98,7 @@ def verify_bundle(path: Path, trust: Trust, request: Request) -> Verdict:
         files = _check_files(ledger, claim, path.absolute(), root, request)
         verdict = replace(
             verdict,
+            what=claim.what,
             purl=printable(claim.name),
             closing=hashlib.sha256(data).hexdigest(),
             signer=signer.key.hint if signer.key else printable(told_signer(signer)),
@@ -109,6 +114,23 @@ def verify_bundle(path: Path, trust: Trust, request: Request) -> Verdict:
     )
 
 
+def _refuse_demands(policy: Policy) -> None:
+    """Refuse a policy that demands of a release what one bundle cannot show."""
+    demands = {
+        "steps": policy.steps,
+        "model": policy.model,
+        "max-age": policy.max_age_s is not None,
+        "min-version": policy.min_version,
+        "needs-version": policy.needs_version,
+        "withdrawn": policy.withdrawn,
+        "quality": policy.quality != Quality(),
+    }
+    if named := [name for name, demanded in demands.items() if demanded]:
+        told = ", ".join(named)
+        message = f"one bundle cannot meet what your policy demands ({told}): "
+        raise Refusal(message + "verify the release directory", "policy-rule")
+
+
 def _read(path: Path) -> bytes:
     try:
         return read_regular(path.resolve(), MAX_BYTES, path.name)
@@ -122,25 +144,14 @@ def _read(path: Path) -> bytes:
         raise UnreadableError(message) from error
 
 
-def _signature(bundle: Bundle, data: bytes, trust: Trust) -> Signature:
-    """Return the trusted signature; every trusted key is tried, whatever the hint says."""
-    policy = trust.policy
-    if bundle.certificates and _PEM in (policy.trust_root or b""):
-        time = timestamped(bundle, trust)
-        at = trust.now if time is None else time
-        key, subject = authority_key(bundle.certificates, policy.trust_root or b"", at)
-        holder = TrustedSigner(name=f"certificate of {subject}", key=key)
-        if not signed_by(holder, bundle):
-            message = "the signature does not verify with the certificate in the bundle"
-            raise Refusal(message, "bad-signature")
-        return Signature((holder,), time)
-    if not bundle.certificates:
-        keys = {signer.key.hint for signer in policy.signers if signer.key}
-        good = [s for s in policy.signers if bundle.hint not in keys and signed_by(s, bundle)]
-        if good:
-            alike = tuple(s for s in good if s.material == good[0].material)
-            return Signature(alike, timestamped(bundle, trust))
-    return check_signature(bundle, data, trust)
+def _parsed(data: bytes) -> Bundle:
+    try:
+        return parse_bundle_bytes(data)
+    except Refusal as refused:
+        if refused.rule == "malformed-bundle" and b'"bomFormat"' in data:
+            message = "this is a BOM: verify the folder that holds it"
+            raise Refusal(message, refused.rule) from refused
+        raise
 
 
 def _claim(bundle: Bundle, trust: Trust) -> tuple[_Claim, tuple[Kind, ...]]:
@@ -152,9 +163,25 @@ def _claim(bundle: Bundle, trust: Trust) -> tuple[_Claim, tuple[Kind, ...]]:
             return _subjects(document), (_ANYTHING,)
         statement = parse_statement(document)
         kinds = kinds_of(statement, trust.policy.steps)
-        return (_tree(statement) if told == OMS_PREDICATE else _subjects(document)), kinds
+        _refuse_failure(statement)
+        claim = _tree(statement) if told == OMS_PREDICATE else _subjects(document)
+        if is_run(statement):
+            claim = replace(claim, name=parse_run(statement).name, what="record")
     except UnreadableError as error:
         raise Refusal(error.message, "malformed-statement") from error
+    return claim, kinds
+
+
+def _refuse_failure(statement: Statement) -> None:
+    """Refuse the record of a step that failed, and a summary that says anything but PASSED."""
+    if is_run(statement) and (failure := parse_run(statement).failure):
+        message = f"it records a step that failed: {failure}"
+        raise Refusal(message, "failed-run")
+    told = statement.predicate
+    result = told.get("verificationResult", told.get("result", PASSED))
+    if statement.predicate_type != OMS_PREDICATE and result != PASSED:
+        message = f"its signer says {str(result)[:40]}, not {PASSED}"
+        raise Refusal(message, "policy-rule")
 
 
 def _tree(statement: Statement) -> _Claim:
@@ -208,6 +235,8 @@ def _check_files(
         found = _listed(folder, expected)
         why = "every listed file is the signed one"
         if claim.is_tree and not whole:
+            if request.handover:
+                request.handover.refuse_inside(folder, "the model")
             found = _found(ledger, claim, bundle, folder)
             why += ", and no other lies there"
         wide = any("sha512" in digests for digests in expected.values())

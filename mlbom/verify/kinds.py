@@ -4,11 +4,10 @@ One kind never stands in for another: the type of the predicate, its content and
 must agree, else the statement is refused and not skipped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from mlbom.attest.run_claim import BUILD_TYPES, StepKind, parse_run
+from mlbom.attest.run_claim import BUILD_TYPES, StepKind, build_type, parse_run
 from mlbom.attest.statement import Statement
 from mlbom.attest.types import (
     CYCLONEDX_PREDICATE,
@@ -70,6 +69,8 @@ _FORMS: Mapping[str, Mapping[str, type]] = {
     SVR_PREDICATE: {"verifier": dict, "properties": list},
     VSA_PREDICATE: {"verifier": dict, "verificationResult": str, "resourceUri": str},
 }
+# Prefix of the property by which a rebuilder's summary tells how far his result agrees.
+REPRODUCTION_PROPERTY = "urn:mlbom:reproduced:"
 KNOWN_PREDICATES = frozenset({*_FIXED, *_FORMS})
 
 
@@ -92,28 +93,30 @@ def kinds_of(statement: Statement, rules: Mapping[str, StepRule]) -> tuple[Kind,
         raise Refusal(message, "unexpected-predicate")
     _check_form(statement)
     if told == SVR_PREDICATE:
-        return REVIEW, REPRODUCED
+        return (REPRODUCED if tuple(reproduced_levels(statement)) else REVIEW,)
     if told == VSA_PREDICATE:
         return (VERDICT,)
     if told == TEST_RESULT_PREDICATE and "mlbom_run" not in statement.predicate:
         return (TEST_RESULT,)
-    build_type = build_type_of(statement)
-    if build_type in _RECORDS:
+    stated = build_type(statement)
+    if not stated:
+        message = "it is no provenance: it names no build type"
+        raise Refusal(message, "unexpected-predicate")
+    if stated in _RECORDS:
         _check_record(statement)
-        return _RECORDS[build_type]
-    accepted = (rule.name for rule in rules.values() if build_type in rule.build_types)
+        return _RECORDS[stated]
+    if told != PROVENANCE_PREDICATE:
+        message = f"it says to be a recorded step, and its build type {stated[:200]!r} is none"
+        raise Refusal(message, "unexpected-predicate")
+    accepted = (rule.name for rule in rules.values() if stated in rule.build_types)
     return (*(_BY_STEP.get(name, STEP) for name in accepted), FOREIGN)
 
 
-def build_type_of(statement: Statement) -> str:
-    """Return the build type of a provenance statement or of a recorded evaluation."""
-    details: Any = statement.predicate.get("mlbom_run", statement.predicate)
-    definition = details.get("buildDefinition") if isinstance(details, dict) else None
-    found = definition.get("buildType") if isinstance(definition, dict) else None
-    if not isinstance(found, str):
-        message = "it is no provenance: it names no build type"
-        raise Refusal(message, "unexpected-predicate")
-    return found
+def reproduced_levels(statement: Statement) -> Iterator[str]:
+    """Yield how far a rebuilder's summary says that his result agrees."""
+    for text in statement.predicate["properties"]:
+        if isinstance(text, str) and text.startswith(REPRODUCTION_PROPERTY):
+            yield text.removeprefix(REPRODUCTION_PROPERTY)
 
 
 def _check_form(statement: Statement) -> None:
@@ -130,7 +133,7 @@ def _check_record(statement: Statement) -> None:
     except MalformedError as error:
         raise Refusal(error.message, "malformed-statement") from error
     result = statement.predicate.get("result")
-    if claim.kind is StepKind.EVAL and result != ("PASSED" if claim.succeeded else "FAILED"):
+    if claim.kind is StepKind.EVAL and result != claim.result:
         message = "its result is not that of its command"
         raise Refusal(message, "malformed-statement")
     if claim.finished < claim.started:

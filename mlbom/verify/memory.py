@@ -6,6 +6,7 @@ stricter: what it knows of a model is never lowered, and a damaged file is an er
 """
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from mlbom.errors import LockedError, MalformedError, StateError, UnreadableErro
 from mlbom.evidence.canonical import canonical_json
 from mlbom.formats.strict_json import parse_json
 from mlbom.openfile import read_regular
-from mlbom.outdir import replace_file
+from mlbom.outdir import replace_file, try_lock
 
 SCHEMA = f"{OWN_TYPES}state:1"
 MAX_BYTES = 16 * 1024 * 1024
@@ -38,12 +39,14 @@ class Sighting:
         version: of the release.
         manifest: SHA-256 of model.manifest in hexadecimal digits.
         signer: `TrustedSigner.material` of who closed it.
+        cosigners: the same of whoever else did.
     """
 
     model: str
     version: str
     manifest: str
     signer: str
+    cosigners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class State:
         known = self.models.get(seen.model, KnownModel())
         if not seen.version.startswith(UNORDERED_PREFIX):
             yield from _check_version(known, seen)
-        if known.signer and known.signer != seen.signer:
+        if known.signer and known.signer not in (seen.signer, *seen.cosigners):
             rule = "signer-changed" if signer_named else "pin-changed"
             message = f"{seen.model} was closed by {known.signer} before, now by {seen.signer}"
             yield Concern(rule, message)
@@ -121,7 +124,8 @@ class State:
         releases = dict(known.releases)
         if not seen.version.startswith(UNORDERED_PREFIX):
             releases.setdefault(seen.version, seen.manifest)
-        kept = KnownModel(_without_lower(releases), seen.signer)
+        pin = known.signer if known.signer in seen.cosigners else seen.signer
+        kept = KnownModel(_without_lower(releases), pin)
         return State({**self.models, seen.model: kept})
 
     def data(self) -> bytes:
@@ -147,10 +151,14 @@ def default_state_path(environment: Mapping[str, str] = os.environ) -> Path | No
     return base / "mlbom" / "state.json"
 
 
-def remember(path: Path, seen: Sighting) -> None:
+def remember(path: Path, *sightings: Sighting) -> None:
     """Add a release to a memory; call it only after a verification that ended with 0.
 
     The file is read again and exchanged whole under a lock, so that no writer undoes another.
+
+    Args:
+        path: of the memory.
+        sightings: the release, under each name by which it is known.
 
     Raises:
         StateError: the memory is damaged or cannot be written; it is as it was before.
@@ -160,7 +168,7 @@ def remember(path: Path, seen: Sighting) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _lock(path.with_name(f".{path.name}.lock")):
             before = State.load(path)
-            after = before.with_sighting(seen)
+            after = functools.reduce(State.with_sighting, sightings, before)
             if after.data() != before.data():
                 replace_file(path, after.data(), 0o600)
     except OSError as error:
@@ -229,7 +237,7 @@ def _lock(path: Path) -> Iterator[None]:
     descriptor = os.open(path, flags, 0o600)
     try:
         deadline = time.monotonic() + _PATIENCE_S
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if time.monotonic() > deadline:
                 message = f"the memory is locked by another process: {path}"
                 raise LockedError(message)
@@ -237,16 +245,3 @@ def _lock(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:
-        # Without flock the last writer wins; each file written is whole all the same.
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

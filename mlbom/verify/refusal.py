@@ -2,7 +2,7 @@
 
 
 class Refusal(Exception):  # noqa: N818 - an outcome, not an error of ours
-    """A bundle or archive that is not believed. It never leaves this room.
+    """A bundle or archive that is not believed; whoever catches it writes a problem down.
 
     Args:
         message: one line, what is wrong with it.

@@ -77,6 +77,7 @@ class Request:
         check_data: datasets to re-hash: folder or file by the dataset's name.
         state: what earlier verifications saw, or None.
         signer_named: whether the caller named the signers of this very model (`State.check`).
+        added: `TrustedSigner.material` of those whom he added for any model.
         handover: takes a copy of the model's files while they are verified, or None.
     """
 
@@ -84,6 +85,7 @@ class Request:
     check_data: Mapping[str, Path] = field(default_factory=dict)
     state: State | None = None
     signer_named: bool = False
+    added: frozenset[str] = frozenset()
     handover: Handover | None = None
 
 
@@ -108,6 +110,8 @@ def verify_release(release_dir: Path, trust: Trust, request: Request | None = No
     if not root.is_dir():
         message = f"model root not found: {root}"
         raise PathNotFoundError(message, looked=[str(root)])
+    if request.handover:
+        request.handover.refuse_inside(release_dir, "the release")
     directory = ReleaseDirectory.at(release_dir)
     ledger = Ledger()
     signed = read_bundles(directory, trust, ledger)
@@ -116,7 +120,7 @@ def verify_release(release_dir: Path, trust: Trust, request: Request | None = No
     closings = the_closing(ledger, signed)
     subjects = closing_subjects(ledger, closings[0]) if closings else None
     if closings and subjects:
-        verdict = _closed_by(verdict, closings[0])
+        verdict = _closed_by(verdict, closings)
         bound = bound_statements(signed, closings, subjects)
         after = {s.path for s in bound if s.path not in subjects.outputs}
         documents = check_outputs(ledger, directory, subjects, after)
@@ -135,7 +139,8 @@ def verify_release(release_dir: Path, trust: Trust, request: Request | None = No
     )
 
 
-def _closed_by(verdict: Verdict, closing: SignedStatement) -> Verdict:
+def _closed_by(verdict: Verdict, closings: tuple[SignedStatement, ...]) -> Verdict:
+    closing = closings[0]
     signer = closing.signer
     return replace(
         verdict,
@@ -144,6 +149,7 @@ def _closed_by(verdict: Verdict, closing: SignedStatement) -> Verdict:
         signer=signer.key.hint if signer.key else printable(signer.material),
         signed_at=closing.time,
         material=signer.material,
+        cosigners=tuple(other.signer.material for other in closings[1:]),
     )
 
 
@@ -172,6 +178,8 @@ def _check_release(
     if manifest and graph:
         model = _expected_model(case, root, manifest, graph)
         if model:
+            if request.handover and model.is_directory:
+                request.handover.refuse_inside(model.root, "the model")
             check_model(ledger, replace(model, ignore=trust.policy.ignore), request.handover)
             told = printable(str(model.root))
             verdict = replace(verdict, model_root=told, files=model.files)
@@ -188,10 +196,10 @@ def _check_chain(
     lineage = check_lineage(ledger, steps, files, complete=case.is_complete)
     list_unresolved(ledger, lineage, policy)
     trained = tell_training(ledger, lineage, files)
-    check_opinions(case, manifest)
-    check_demands(ledger, Chain(signed=case.signed, lineage=lineage, model=files), policy)
+    signed = check_opinions(case, manifest, files)
+    check_demands(ledger, Chain(signed=signed, lineage=lineage, model=files), policy)
     if graph:
-        check_quality(ledger, policy, graph, lineage.steps, case.signed)
+        check_quality(ledger, policy, graph, lineage.steps, signed)
     return replace(verdict, trained=trained)
 
 
@@ -201,11 +209,13 @@ def _check_whole(ledger: Ledger, verdict: Verdict, trust: Trust, request: Reques
         purl=verdict.purl,
         manifest=verdict.manifest,
         signer=verdict.material,
+        cosigners=verdict.cosigners,
         time=verdict.signed_at,
     )
     check_conditions(ledger, release, trust)
     if request.state is not None:
-        check_memory(ledger, release, request.state, signer_named=request.signer_named)
+        named = request.signer_named and verdict.material not in request.added
+        check_memory(ledger, release, request.state, signer_named=named)
 
 
 def _expected_model(

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from mlbom.attest.run_claim import timestamp
+from mlbom.attest.moment import timestamp, told_time
 from mlbom.attest.types import OWN_TYPES
 from mlbom.guard import printable
 from mlbom.status import ExitStatus
-from mlbom.verify.verdict import Edge, EdgeStatus, Verdict, told_time
+from mlbom.verify.verdict import Edge, EdgeStatus, Verdict
 
 # How many edges that went alike are named on one line.
 _NAMED = 4
@@ -64,10 +64,11 @@ def edge_documents(verdict: Verdict) -> list[dict[str, str]]:
 def lines(verdict: Verdict) -> Iterator[str]:
     """Yield a verdict as plain text, without colour: edges, problems, remarks, the verdict."""
     if verdict.purl:
-        yield f"release     {verdict.purl}"
+        yield f"{verdict.what:<11} {verdict.purl}"
         key = "key " if _FINGERPRINT.fullmatch(verdict.signer) else ""
         at = f", {told_time(verdict.signed_at)}" if verdict.signed_at is not None else ""
-        yield f"closed by   {key}{verdict.signer}{at}"
+        signed = "closed by" if verdict.what == "release" else "signed by"
+        yield f"{signed:<11} {key}{verdict.signer}{at}"
     if verdict.model_root:
         yield f"model root  {verdict.model_root}"
     for _, alike in groupby(verdict.edges, key=lambda edge: (edge.status, edge.checked, edge.why)):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from mlbom.guard import printable
@@ -70,11 +69,13 @@ class Verdict:
         edges: every link of the chain, in the order checked.
         problems: every broken rule and every remark, in the order found.
         skipped: paths in the model root that the verifier's own ignore list left out.
+        what: what was verified: a release, or the record of a step alone.
         purl: the release's name by its closing statement, empty without one.
         closing: SHA-256 of the closing bundle, empty without one.
         signer: fingerprint of the key, or the identity, that closed the release; may be empty.
         signed_at: when it was closed as somebody trusted vouches for, seconds since 1970, or None.
         material: what thresholds and memory know the closing signer by.
+        cosigners: the same of each further signer of the closing statement.
         manifest: SHA-256 of model.manifest (dirHash1), empty when it is not bound.
         trained: whether a record of the training covers every weight file.
         inputs: path and SHA-256 of each bundle whose signature holds.
@@ -87,11 +88,13 @@ class Verdict:
     edges: tuple[Edge, ...]
     problems: tuple[Problem, ...]
     skipped: tuple[str, ...] = ()
+    what: str = "release"
     purl: str = ""
     closing: str = ""
     signer: str = ""
     signed_at: int | None = None
     material: str = ""
+    cosigners: tuple[str, ...] = ()
     manifest: str = ""
     trained: bool = False
     inputs: tuple[tuple[str, str], ...] = ()
@@ -111,11 +114,6 @@ class Verdict:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def told_time(seconds: int) -> str:
-    """Return a time as people read it, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 @dataclass(slots=True)

@@ -431,6 +431,16 @@ def a_data_record_that_claims_to_be_a_training(chain: Chain) -> Attack:
 
 
 @attack
+def a_training_by_the_tester_that_names_two_build_types(chain: Chain) -> Attack:
+    """Of provenance only its own build type counts: a field of evaluations does not change it."""
+    other = {"buildDefinition": {"buildType": "https://ci.example/v1"}}
+    chain.edits["train"] = lambda d: d["predicate"].update(mlbom_run=other)
+    chain.signers["train"] = "tester"
+    chain.build()
+    return Attack("wrong-role", "signature of attestations/02-train")
+
+
+@attack
 def the_payload_type_of_a_record_is_another(chain: Chain) -> Attack:
     chain.build()
     payload = chain.statement("train").payload()

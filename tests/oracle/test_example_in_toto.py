@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 def accepts(folder: Path) -> bool:
     tool = Path(sys.executable).with_name("in-toto-verify")
-    command = [tool, "-l", "../root.layout", "--verification-keys", "../owner.pub"]
+    command = [str(tool), "-l", "../root.layout", "--verification-keys", "../owner.pub"]
     done = subprocess.run(
         [*command, "--link-dir", "../links"],
         cwd=folder / "product",

@@ -8,6 +8,7 @@ from functools import cache
 from mlbom.attest.run_claim import StepKind
 from mlbom.collect.environment.site import environment_id
 from mlbom.collect.licences import licence_expression
+from mlbom.collect.runs import COLLECTOR
 from mlbom.collect.runs.record import Record
 from mlbom.collect.scope import Witness, clean_value
 from mlbom.errors import MalformedError, UnreadableError
@@ -145,7 +146,8 @@ def _carried(record: Record, content: bytes) -> Graph:
 def _taken_in(record: Record, told: Graph, name: str) -> Graph:
     """Return the evidence of a record's environment under the id that it has here."""
     stated = environment_id(record.claim.kind)
-    witness = Witness("runs", Method.MEASURED if record.signer else Method.DECLARED, record.place)
+    method = Method.MEASURED if record.signer else Method.DECLARED
+    witness = Witness(COLLECTOR, method, record.place)
     graph = Graph(
         (_fact(fact, stated, name, witness) for fact in told.facts),
         _gaps(record, told, name, witness),

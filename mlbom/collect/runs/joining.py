@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlbom.attest.run_claim import StepKind
+from mlbom.attest.run_claim import EMPTY, LOG_SUBJECTS, StepKind
 from mlbom.collect.models import is_weight_name
-from mlbom.collect.runs.record import EMPTY, Record, read_record
+from mlbom.collect.runs.record import Record, read_record
 from mlbom.collect.runs.search import find_records
 from mlbom.digest.hashing import FileDigest
 from mlbom.errors import ChangedWhileReadingError, UnreadableError
@@ -60,7 +60,8 @@ class Candidate:
         name: of the step.
         kind: what it is for.
         started: seconds since 1970 UTC.
-        outcome: how the command ended, empty when it ended well.
+        finished: seconds since 1970 UTC.
+        failure: how the command failed, or empty.
         subjects: digests of what it is about.
         leading: those by which it is joined: its weights, when it wrote any, else all.
         inputs: digests of what it read.
@@ -73,14 +74,19 @@ class Candidate:
     name: str
     kind: StepKind
     started: int
-    outcome: str
+    finished: int
+    failure: str
     subjects: frozenset[str]
     leading: frozenset[str]
     inputs: frozenset[str]
 
-    def wrote(self, digests: frozenset[str]) -> bool:
-        """Return whether one of its leading outputs is among these; an evaluation wrote none."""
-        return self.kind is not StepKind.EVAL and not self.leading.isdisjoint(digests)
+    def came_before(self, reader: "Candidate") -> bool:
+        """Return whether it wrote what the reader read, and had finished by then.
+
+        A data step that is repeated after the training has made nothing of it, whatever it wrote.
+        """
+        is_maker = self.kind is not StepKind.EVAL and not self.leading.isdisjoint(reader.inputs)
+        return is_maker and self.finished <= reader.started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +132,7 @@ def join_records(named: tuple[Path, ...], default: Path, model: ModelFiles) -> C
     # A bare statement tells nothing that its signed twin does not.
     heard = [c for (sha256, signer), c in candidates.items() if signer or sha256 not in signed]
     ordered = sorted(heard, key=lambda c: (c.started, c.id, c.place))
-    good = [c for c in ordered if not c.outcome]
+    good = [c for c in ordered if not c.failure]
     joined = _joined(good, model)
     records: list[Record] = []
     for candidate in joined:
@@ -138,7 +144,7 @@ def join_records(named: tuple[Path, ...], default: Path, model: ModelFiles) -> C
     return Chain(
         records=tuple(records),
         unrelated=tuple(c for c in good if c.id not in ids),
-        failed=tuple(c for c in ordered if c.outcome),
+        failed=tuple(c for c in ordered if c.failure),
         unreadable=tuple(unreadable),
         files={c.id: _files(c, model) for c in joined},
         after={c.id: _after(c, joined) for c in joined},
@@ -147,10 +153,7 @@ def join_records(named: tuple[Path, ...], default: Path, model: ModelFiles) -> C
 
 def _candidate(record: Record) -> Candidate:
     claim = record.claim
-    outcome = "" if claim.succeeded else f"it ended with {claim.exit_code}"
-    if claim.signal is not None:
-        outcome = f"signal {claim.signal} ended it"
-    subjects = list(record.subjects())
+    subjects = [(name, sha) for name, sha in record.subjects() if name not in LOG_SUBJECTS]
     weights = frozenset(sha256 for name, sha256 in subjects if holds_weights(name))
     return Candidate(
         path=record.path,
@@ -160,7 +163,8 @@ def _candidate(record: Record) -> Candidate:
         name=claim.name,
         kind=claim.kind,
         started=claim.started,
-        outcome=outcome,
+        finished=claim.finished,
+        failure=claim.failure,
         subjects=frozenset(sha256 for _, sha256 in subjects),
         leading=weights or frozenset(sha256 for _, sha256 in subjects),
         inputs=frozenset(sha256 for _, sha256 in record.inputs()) - {EMPTY},
@@ -187,8 +191,12 @@ def _joined(candidates: list[Candidate], model: ModelFiles) -> list[Candidate]:
     """Return those that lead to the model, in the order given."""
     joined = {c.id for c in candidates if _leads_to(c, model)}
     while True:
-        read = frozenset(digest for c in candidates if c.id in joined for digest in c.inputs)
-        further = {c.id for c in candidates if c.id not in joined and c.wrote(read)}
+        readers = [c for c in candidates if c.id in joined]
+        further = {
+            c.id
+            for c in candidates
+            if c.id not in joined and any(c.came_before(reader) for reader in readers)
+        }
         if not further:
             return [c for c in candidates if c.id in joined]
         joined |= further
@@ -211,7 +219,7 @@ def _after(candidate: Candidate, joined: list[Candidate]) -> tuple[str, ...]:
     if candidate.kind is StepKind.EVAL:
         read |= candidate.subjects
     others = (c for c in joined if c.id != candidate.id and c.kind is not StepKind.EVAL)
-    earlier = {c.id for c in others if c.subjects & read}
+    earlier = {c.id for c in others if c.subjects & read and c.finished <= candidate.started}
     return tuple(sorted(earlier))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlbom.attest.classic import LINK_SUFFIX, LINK_TYPE, MOST_LINK
 from mlbom.attest.dsse import parse_envelope
 from mlbom.collect.runs.record import Record
 from mlbom.errors import MalformedError, UnreadableError
@@ -12,9 +13,7 @@ from mlbom.formats.strict_json import parse_json
 from mlbom.openfile import read_regular
 
 # in-toto names a link after its step and the first digits of the key id (models/link.py).
-_NAME = re.compile(r"[\w.+ -]{1,120}\.[0-9a-f]{8}\.link")
-MAX_LINK = 1024 * 1024
-_LINK_TYPE = "link"
+_NAME = re.compile(r"[\w.+ -]{1,120}\.[0-9a-f]{8}" + re.escape(LINK_SUFFIX))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ def find_links(records: Iterable[Record]) -> Links:
     files: dict[str, bytes] = {}
     unreadable: list[tuple[str, UnreadableError]] = []
     for record in records:
-        for path in sorted(record.path.parent.glob("*.link")):
+        for path in sorted(record.path.parent.glob(f"*{LINK_SUFFIX}")):
             place = f"{record.place.rpartition('/')[0]}/{path.name}".lstrip("/")
             try:
                 data = _read(path, place, record.claim.name)
@@ -44,9 +43,8 @@ def find_links(records: Iterable[Record]) -> Links:
                 continue
             if data is None:
                 continue
-            if files.setdefault(path.name, data) != data:
-                message = f"{place} has the name of another link, which is the one copied"
-                unreadable.append((place, MalformedError(message)))
+            # Of two runs of one step the later one's link stands: they cannot share a name.
+            files[path.name] = data
     return Links(files=files, unreadable=tuple(unreadable))
 
 
@@ -60,7 +58,7 @@ def _read(path: Path, place: str, step: str) -> bytes | None:
         message = "a link has a name of another form than STEP.KEYID8.link"
         raise MalformedError(message)
     try:
-        data = read_regular(path, MAX_LINK, place)
+        data = read_regular(path, MOST_LINK, place)
     except OSError as error:
         message = f"cannot read {place}: {error.strerror or error}"
         raise UnreadableError(message) from error
@@ -70,7 +68,7 @@ def _read(path: Path, place: str, step: str) -> bytes | None:
     except MalformedError as error:
         message = f"{place} is no link: {error}"
         raise MalformedError(message) from error
-    if not isinstance(told, dict) or told.get("_type") != _LINK_TYPE:
+    if not isinstance(told, dict) or told.get("_type") != LINK_TYPE:
         message = f"{place} is no link: its payload is of another type"
         raise MalformedError(message)
     return data if told.get("name") == step else None

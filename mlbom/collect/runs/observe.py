@@ -1,11 +1,12 @@
 """What a chain of records tells: each run as a node, and what no record tells."""
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mlbom.attest.resource import Resource
-from mlbom.attest.run_claim import INPUTS_MANIFEST, RunClaim, StepKind
+from mlbom.attest.run_claim import PRIVATE_INPUTS, RunClaim, StepKind
 from mlbom.collect.repository import SUBJECT as REPOSITORY
 from mlbom.collect.runs import COLLECTOR, training_not_recorded
 from mlbom.collect.runs.joining import Candidate, Chain, ModelFiles
@@ -23,6 +24,7 @@ from mlbom.guard import clean_text
 _MOST_NAMED = 20
 _MOST_COMMAND = 2000
 _JOULES_PER_KWH = 3_600_000
+_COUNT = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,7 @@ def observe_chain(
 def _run(record: Record, chain: Chain, environment: str | None) -> Run:
     claim = record.claim
     parameters = claim.parameters
-    inputs = tuple(_told(resource) for resource in claim.materials if _is_file(resource))
+    inputs = tuple(_told(resource) for resource in claim.materials if resource.is_file)
     outputs = tuple(Pair(f"sha256:{s.sha256}", s.name) for s in record.statement.subjects)
     return Run(
         id=record.id,
@@ -103,10 +105,6 @@ def _run(record: Record, chain: Chain, environment: str | None) -> Run:
     )
 
 
-def _is_file(resource: Resource) -> bool:
-    return bool(resource.sha256) and not resource.uri
-
-
 def _told(resource: Resource) -> Pair:
     return Pair(f"sha256:{resource.sha256}", resource.name)
 
@@ -116,7 +114,7 @@ def _input_count(record: Record) -> int:
     listed = sum(1 for _ in record.inputs())
     for resource in record.claim.materials:
         told = resource.annotations.get("mlbom_files")
-        if resource.name.endswith(INPUTS_MANIFEST) and type(told) is int and told > 0:
+        if resource.name == PRIVATE_INPUTS and type(told) is int and told > 0:
             listed += told - 1
     return listed
 
@@ -132,7 +130,7 @@ def _pairs(parameters: Mapping[str, object], name: str) -> tuple[Pair, ...]:
 
 def _accelerators(parameters: Mapping[str, object]) -> tuple[Count, ...]:
     told = table(parameters, "accelerators")
-    counts = ((key, int(text)) for key, text in told.items() if text.isdecimal())
+    counts = ((key, int(text)) for key, text in told.items() if _COUNT.fullmatch(text))
     return tuple(Count(clean_text(key), number) for key, number in counts)
 
 
@@ -190,7 +188,7 @@ def _left_out(chain: Chain) -> Iterator[Gap]:
     for place, error in chain.unreadable:
         yield witness.at(place).cannot_read(f"record:{place}", error)
     told = [(c, f"it is unrelated: {_unrelated(c)}") for c in chain.unrelated]
-    told += [(c, f"it failed and made nothing: {c.outcome}") for c in chain.failed]
+    told += [(c, f"it failed and made nothing: {c.failure}") for c in chain.failed]
     for candidate, why in told[:_MOST_NAMED]:
         reason = f"the record {candidate.name!r} is not part of the chain, {why}"
         yield witness.at(candidate.place).misses(candidate.id, reason, field="record")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mlbom.attest.run_claim import StepKind
-from mlbom.collect.runs.record import EMPTY, Record
+from mlbom.attest.run_claim import EMPTY, StepKind
+from mlbom.collect.runs.record import Record
 from mlbom.collect.scope import Witness
 from mlbom.evidence.nodes import HUB_DATASET_URL, Dataset, Model, Pair
 from mlbom.evidence.observation import Gap, Observation

@@ -15,21 +15,20 @@ from mlbom.attest.run_claim import (
     OUTPUTS_MANIFEST,
     RunClaim,
     StepKind,
+    build_type,
     parse_run,
+    public_name,
 )
 from mlbom.attest.statement import Statement, parse_statement
-from mlbom.attest.types import PROVENANCE_PREDICATE, TEST_RESULT_PREDICATE
+from mlbom.attest.types import TEST_RESULT_PREDICATE
 from mlbom.digest.manifest import parse_manifest
 from mlbom.errors import MalformedError, UnreadableError
 from mlbom.formats.strict_json import parse_json
 from mlbom.openfile import read_regular
 
 RECORD_NAMES = ("record.sigstore.json", "record.intoto.json")
-# What stands in the place of a name that is private.
-NAMELESS = "sha256/"
-# Of no bytes at all: equal in every project, so it joins nothing.
-EMPTY = hashlib.sha256(b"").hexdigest()
 _LATEST = 2**35
+_LARGEST = 2**53
 _DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "gitCommit": re.compile(r"[0-9a-f]{40,64}")}
 PARAMETERS = ("environmentVariables", "seeds", "determinism", "libraries", "accelerators")
 
@@ -72,26 +71,27 @@ class Record:
         return self.claim.kind is StepKind.EVAL
 
     def subjects(self) -> Iterator[tuple[str, str]]:
-        """Yield name and SHA-256 of every subject, and of every member of the manifest of many."""
+        """Yield name (empty when private) and SHA-256; a manifest stands for its members."""
+        told = (r for r in self.claim.byproducts if r.name == OUTPUTS_MANIFEST)
+        manifests = {r.sha256: r.content for r in told if r.content is not None}
         for subject in self.statement.subjects:
-            yield subject.name, subject.sha256
-        stated = {subject.sha256 for subject in self.statement.subjects}
-        for resource in self.claim.byproducts:
-            if resource.name == OUTPUTS_MANIFEST and resource.sha256 in stated:
-                yield from _members(resource)
+            if subject.name == OUTPUTS_MANIFEST and subject.sha256 in manifests:
+                yield from _members(manifests[subject.sha256])
+            else:
+                yield public_name(subject.name), subject.sha256
 
     def named_products(self) -> Iterator[tuple[str, str]]:
         """Yield published name and SHA-256 of what the step wrote, where the name is known."""
         for name, sha256 in () if self.is_evaluation else self.subjects():
-            if not name.startswith(NAMELESS):
+            if name:
                 yield name, sha256
 
     def inputs(self) -> Iterator[tuple[str, str]]:
         """Yield name (empty when private) and SHA-256 of every file that the step read."""
         for resource in self.claim.materials:
             if resource.name == INPUTS_MANIFEST and resource.content is not None:
-                yield from _members(resource)
-            elif resource.sha256 and not resource.uri:
+                yield from _members(resource.content)
+            elif resource.is_file:
                 yield resource.name, resource.sha256
 
 
@@ -154,11 +154,7 @@ def _at(place: str, parse: Any, document: Any) -> Any:  # noqa: ANN401 - one of 
 def _claims_to_be_a_run(statement: Statement) -> bool:
     if statement.predicate_type == TEST_RESULT_PREDICATE:
         return "mlbom_run" in statement.predicate
-    if statement.predicate_type != PROVENANCE_PREDICATE:
-        return False
-    definition = statement.predicate.get("buildDefinition")
-    build_type = definition.get("buildType") if isinstance(definition, dict) else None
-    return build_type in BUILD_TYPES.values()
+    return build_type(statement) in BUILD_TYPES.values()
 
 
 def _check(record: Record) -> None:
@@ -187,19 +183,12 @@ def _check_resource(resource: Resource) -> None:
         if not form.fullmatch(resource.digests.get(algorithm, "0" * 64)):
             message = f"the {algorithm} of {resource.name[:80]!r} is none"
             raise MalformedError(message)
-    content = resource.content
-    if content is None or not resource.sha256:
-        return
-    if hashlib.sha256(content).hexdigest() != resource.sha256:
-        message = f"the content of {resource.name[:80]!r} has another digest than it states"
-        raise MalformedError(message)
+    resource.check_content()
 
 
-def _members(resource: Resource) -> Iterator[tuple[str, str]]:
-    if resource.content is None:
-        return
-    for name, sha256 in parse_manifest(resource.content).items():
-        yield ("" if name.startswith(NAMELESS) else name), sha256
+def _members(manifest: bytes) -> Iterator[tuple[str, str]]:
+    for name, sha256 in parse_manifest(manifest).items():
+        yield public_name(name), sha256
 
 
 def table(document: Mapping[str, Any], name: str) -> Mapping[str, str]:
@@ -231,7 +220,9 @@ def numbers(document: Mapping[str, Any], name: str) -> Mapping[str, float]:
 
 
 def number(value: object) -> float | None:
-    """Return a number from 0, or None when the value is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    """Return a number from 0 to 2^53, or None when the value is none: none is measured beyond."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= _LARGEST:
         return None
     return value

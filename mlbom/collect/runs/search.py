@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlbom.attest.bundle import SUFFIX
 from mlbom.collect.runs.record import RECORD_NAMES, Record, read_record
 from mlbom.errors import LimitError, PathNotFoundError, UnreadableError
 from mlbom.guard import unicode_path
@@ -11,7 +12,6 @@ from mlbom.guard import unicode_path
 # A folder of runs holds a few files for each; more than this was not made by recording.
 MAX_ENTRIES = 100_000
 _MAX_DEPTH = 8
-_SUFFIX = ".sigstore.json"
 _SKIPPED = frozenset({".git", "node_modules", "__pycache__", "private"})
 
 
@@ -85,7 +85,7 @@ def _files(folder: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 below.append((Path(entry.path), depth + 1))
-            elif entry.name in RECORD_NAMES or entry.name.endswith(_SUFFIX):
+            elif entry.name in RECORD_NAMES or entry.name.endswith(SUFFIX):
                 yield Path(entry.path)
         if depth < _MAX_DEPTH:
             pending += [b for b in reversed(below) if b[0].name not in _SKIPPED]

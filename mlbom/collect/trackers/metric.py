@@ -5,9 +5,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from mlbom.errors import LimitError
+from mlbom.evidence.canonical import MAX_INTEGER
 from mlbom.guard import clean_text, printable
+from mlbom.openfile import open_regular
 
 _LONGEST_NAME = 200
 
@@ -57,6 +60,20 @@ class SourceFile:
     path: Path
     shown: str
 
+    def open(self, limit: int) -> BinaryIO:
+        """Return the file, open for reading.
+
+        Raises:
+            OSError: it cannot be read.
+            LimitError: it is larger than the limit, in bytes.
+        """
+        stream = os.fdopen(open_regular(self.path), "rb")
+        if os.fstat(stream.fileno()).st_size > limit:
+            stream.close()
+            message = f"{self.shown} is larger than {limit} bytes"
+            raise LimitError(message)
+        return stream
+
 
 class TrackerReader(Protocol):
     """Reads one kind of file."""
@@ -86,7 +103,7 @@ def measured(found: Reported, source: str) -> MeasuredMetric | str:
         shown = "NaN" if math.isnan(found.value) else "infinite"
         return f"{source}: {name} is {shown}"
     return MeasuredMetric(
-        name=name, value=found.value, step=found.step, source=source, line=found.line
+        name=name, value=found.value, step=whole(found.step), source=source, line=found.line
     )
 
 
@@ -104,8 +121,8 @@ def number(value: object) -> float | None:
 
 
 def whole(value: object) -> int | None:
-    """Return a step as an integer, or None when it is none."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    """Return a step as an integer that JSON can hold, or None when it is none."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_INTEGER:
         return value
     if isinstance(value, float) and value.is_integer():
         return int(value)

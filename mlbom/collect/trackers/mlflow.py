@@ -4,13 +4,10 @@ Source: mlflow.store.tracking.file_store; a line is `TIMESTAMP VALUE STEP`, in o
 the step. A name may hold slashes, which are folders.
 """
 
-import os
 import re
 from collections.abc import Iterator
 
 from mlbom.collect.trackers.metric import Reported, SourceFile
-from mlbom.errors import LimitError
-from mlbom.openfile import open_regular
 
 _METRIC = re.compile(r"(?:.*/)?mlruns/[^/]+/[^/]+/metrics/(.+)")
 _DATABASE = re.compile(r"(?:.*/)?mlflow\.db")
@@ -52,10 +49,7 @@ class MlflowReader:
 
 
 def _lines(source: SourceFile) -> Iterator[bytes]:
-    with os.fdopen(open_regular(source.path), "rb") as stream:
-        if os.fstat(stream.fileno()).st_size > _LIMIT:
-            message = f"{source.shown} is larger than {_LIMIT} bytes"
-            raise LimitError(message)
+    with source.open(_LIMIT) as stream:
         while line := stream.readline(_LONGEST_LINE):
             yield line
 

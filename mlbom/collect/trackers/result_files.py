@@ -13,6 +13,10 @@ _NAMES = frozenset(
     f"{part}_results.json" for part in ("all", "eval", "train", "test", "predict")
 ) | frozenset(f"{name}.json" for name in ("metrics", "eval", "evaluation", "results", "scores"))
 _SUFFIX = "_metrics.json"
+# What scripts write beside their results, and what measures nothing.
+_SETTINGS = frozenset(
+    "seed steps epochs batch_size parameters characters tokens samples examples rows".split()
+)
 _LIMIT = 8 * 1024 * 1024
 # A token of JSON: a text, or one of the three names that Python writes and JSON does not know.
 _TEXT_OR_CONSTANT = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', re.DOTALL)
@@ -56,6 +60,8 @@ def flatten(value: Any, name: str, data: bytes) -> Iterator[Reported]:  # noqa: 
         data: the bytes of the document, to find lines in.
     """
     if (found := number(value)) is not None:
+        if name.rpartition(".")[2].lower() in _SETTINGS:
+            return
         yield Reported(name, found, line=line_of(data, name.rpartition(".")[2]))
     elif isinstance(value, dict):
         for key, inner in value.items():

@@ -1,13 +1,11 @@
 """Scalars of TensorBoard event files: the last value of each tag."""
 
-import os
 import posixpath
 from collections.abc import Iterator
 
 from mlbom.collect.trackers.events import Record, Scalar, records, scalars
 from mlbom.collect.trackers.metric import Reported, SourceFile
 from mlbom.errors import LimitError, MalformedError
-from mlbom.openfile import open_regular
 
 _LIMIT = 64 * 1024 * 1024
 _MOST_TAGS = 5000
@@ -40,10 +38,7 @@ class TensorBoardReader:
 def _scalars(source: SourceFile) -> Iterator[tuple[Record, Scalar] | str]:
     """Yield every scalar in order, and in the end why no more could be read."""
     tags: set[str] = set()
-    with os.fdopen(open_regular(source.path), "rb") as stream:
-        if os.fstat(stream.fileno()).st_size > _LIMIT:
-            message = f"{source.shown} is larger than {_LIMIT} bytes"
-            raise LimitError(message)
+    with source.open(_LIMIT) as stream:
         try:
             for record in records(stream, source.shown):
                 for scalar in scalars(record.data):

@@ -15,8 +15,7 @@ from typing import Any, BinaryIO
 from mlbom.collect.trackers.metric import Reported, SourceFile, number, whole
 from mlbom.collect.trackers.protobuf import fields
 from mlbom.collect.trackers.result_files import parse_results
-from mlbom.errors import LimitError, MalformedError
-from mlbom.openfile import open_regular
+from mlbom.errors import MalformedError
 
 _LIMIT = 64 * 1024 * 1024
 _HEAD, _MAGIC = struct.Struct("<4sHB"), (b":W&B", 0xBEE1)
@@ -37,10 +36,7 @@ def read_log(source: SourceFile) -> Iterator[Reported | str]:
         MlbomError: it is too large, or no log.
     """
     step: int | None = None
-    with os.fdopen(open_regular(source.path), "rb") as stream:
-        if os.fstat(stream.fileno()).st_size > _LIMIT:
-            message = f"{source.shown} is larger than {_LIMIT} bytes"
-            raise LimitError(message)
+    with source.open(_LIMIT) as stream:
         for count, record in enumerate(_records(stream, source.shown), start=1):
             values = dict(_items(record, source.shown))
             step = whole(values.get("_step", step))

@@ -117,7 +117,12 @@ class FanotifyObserver:
         reads = self._reads | {path for path, file in self._opened.items() if file not in changed}
         # A name that the step wrote under and gave up again is no input.
         reads -= {path for path in self._written.names - writes if not os.path.exists(path)}
-        return Observed(reads=frozenset(reads), writes=writes, unseen=tuple(self._sentences()))
+        return Observed(
+            reads=frozenset(reads),
+            writes=writes,
+            written_inodes=frozenset(inode for _, inode in changed),
+            unseen=tuple(self._sentences()),
+        )
 
     def _run(self) -> None:
         """Take events until woken, then those that wait at that moment."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mlbom.record.observers.mounts import Mount
 
 # linux/fanotify.h
-_ACCESS, _CLOSE_WRITE, _CLOSE_NOWRITE, _OPEN, _Q_OVERFLOW = 0x1, 0x8, 0x10, 0x20, 0x4000
+_ACCESS, _CLOSE_WRITE, _CLOSE_NOWRITE, _OPEN = 0x1, 0x8, 0x10, 0x20
 _EVENTS = _ACCESS | _CLOSE_WRITE | _CLOSE_NOWRITE | _OPEN
 _CLOEXEC, _NONBLOCK, _UNLIMITED_QUEUE, _UNLIMITED_MARKS = 0x1, 0x2, 0x10, 0x20
 _MARK_ADD, _MARK_MOUNT, _MARK_FILESYSTEM = 0x1, 0x10, 0x100

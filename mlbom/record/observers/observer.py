@@ -12,11 +12,13 @@ class Observed:
     Args:
         reads: absolute paths of regular files opened for reading.
         writes: absolute paths of regular files written.
+        written_inodes: inodes of files opened for writing, also under names given up since.
         unseen: what it could not see or not attribute, each one sentence.
     """
 
     reads: frozenset[str] = field(default_factory=frozenset)
     writes: frozenset[str] = field(default_factory=frozenset)
+    written_inodes: frozenset[int] = field(default_factory=frozenset)
     unseen: tuple[str, ...] = ()
 
 

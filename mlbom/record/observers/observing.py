@@ -49,6 +49,7 @@ class Watch:
         return Observed(
             reads=observed.reads,
             writes=observed.writes,
+            written_inodes=observed.written_inodes,
             unseen=(*self.unseen, *observed.unseen),
         )
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 _NEW = os.O_TRUNC | os.O_EXCL
 _NO_FILE = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_EFFECTIVE = os.access in getattr(os, "supports_effective_ids", ())
 _SOURCES = (".py", ".pyc")
 _IMPORTERS = ("runpy.py", os.path.join("importlib", "_bootstrap_external.py"))
 _SLOTS, _PROBES, _MASK = 1 << 22, 8, (1 << 64) - 1
@@ -75,6 +77,7 @@ class FileWatch:
             "cpython.run_file": self._on_run,
             "cpython.run_module": self._on_run,
             "cpython.run_command": self._on_run,
+            "os.exec": self._on_exec,
             "socket.connect": self._on_connect,
         }
 
@@ -116,6 +119,9 @@ class FileWatch:
             self._on_source(path)
             return
         reads = access == os.O_RDONLY or (access == os.O_RDWR and not flags & _NEW)
+        if reads and args[1] is None and not os.path.isabs(path):
+            self._note_doubt(path, flags)
+            reads = False
         self._note(path, reads, access != os.O_RDONLY)
 
     def _note(self, path: str, reads: bool, writes: bool, module: bool = False) -> None:  # noqa: FBT001, FBT002 - called for every open
@@ -133,12 +139,29 @@ class FileWatch:
 
     def _note_read(self, path: str, module: bool) -> None:  # noqa: FBT001 - likewise
         key = self._seen.find(path, 1 + module)
-        status = _regular(path) if key else None
+        status = _readable(path) if key else None
         if status is not None:
             CHANNEL.write(
-                '{"e":"read","p":%s,"s":[%d,%d,%d],"m":%d}'
-                % (quote(path), status.st_ino, status.st_size, status.st_mtime_ns, module)
+                '{"e":"read","p":%s,"s":[%d,%d,%d,%d],"m":%d}'
+                % (
+                    quote(path),
+                    status.st_ino,
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                    module,
+                )
             )
+            self._seen.add(key)
+
+    def _note_doubt(self, path: str, flags: int) -> None:
+        """Note a path that `os.open` got, perhaps with a folder that the event does not tell."""
+        path = os.path.join(os.getcwd(), path)
+        key = self._seen.find(path, 3)
+        # A file that is not here lies elsewhere; a folder is opened without waiting (os.fwalk).
+        is_elsewhere = not flags & _NO_WAIT and not os.path.lexists(path)
+        if key and (is_elsewhere or _readable(path)):
+            CHANNEL.write('{"e":"doubt","p":%s}' % quote(path))
             self._seen.add(key)
 
     def _on_source(self, path: str) -> None:
@@ -171,6 +194,12 @@ class FileWatch:
     def _on_run(self, args: "tuple[Any, ...]") -> None:
         emit("argv", argv=list(getattr(sys, "argv", ())))
 
+    def _on_exec(self, args: "tuple[Any, ...]") -> None:
+        """Note that this process becomes another Python, if that has no recorder it is missed."""
+        path = _text(args[0])
+        if os.path.basename(path).startswith(("python", "pypy")) and os.access(path, os.X_OK):
+            emit("exec")
+
     def _on_connect(self, args: "tuple[Any, ...]") -> None:
         address = args[1]
         if self._on_network or not isinstance(address, tuple) or not address:
@@ -186,6 +215,8 @@ def _skipped(folder_of_recorder: str) -> "tuple[str, ...]":
     folders = os.environ.get("MLBOM_RECORD_SKIP", "").split(os.pathsep)
     folders += [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.__file__)]
     folders += [entry for entry in sys.path if os.path.basename(entry).endswith("-packages")]
+    # Of these the launcher named all folders but those that may hold data.
+    folders = [folder for folder in folders if folder not in ("/usr", "/usr/local")]
     found = [os.path.join(folder, "") for folder in folders if folder]
     kept = [folder for folder in found if not root.startswith(folder)]
     kept += [os.path.join(folder, "") for folder in (FOLDER, folder_of_recorder)]
@@ -199,12 +230,16 @@ def _text(path: "Any") -> str:
     return ""
 
 
-def _regular(path: str) -> "os.stat_result | None":
+def _readable(path: str) -> "os.stat_result | None":
+    """Return the status of a regular file if opening it can succeed: the event comes before."""
     try:
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        is_allowed = os.access(path, os.R_OK, effective_ids=_EFFECTIVE)
+        return status if is_allowed and CHANNEL.has_room() else None
     except (OSError, ValueError):
         return None
-    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _source_of(path: str) -> str:

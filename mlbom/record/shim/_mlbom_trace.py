@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = os.environ.get("MLBOM_RECORD_DIR", "")
 _MOST_TEXT = 200
+_FIRST_DESCRIPTOR = 64
 # Variables that change what numbers come out: PyTorch notes on randomness; oneMKL, oneDNN, NCCL.
 _PREFIXES = ("OMP_", "MKL_", "KMP_", "OPENBLAS_", "ONEDNN_", "CUBLAS", "NCCL_", "NVTE_", "TORCH_")
 _VARIABLES = (
@@ -88,6 +89,15 @@ class Channel:
         self.ensure()
         os.write(self._descriptor, (line + "\n").encode("ascii"))
 
+    def has_room(self) -> bool:
+        """Return whether this process may open one more file."""
+        self.ensure()
+        try:
+            os.close(os.dup(self._descriptor))
+        except OSError:
+            return False
+        return True
+
     def _begin(self) -> None:
         """Open a new file; its first line says which process this is."""
         how = "fork" if self._pid else "exec"
@@ -99,7 +109,7 @@ class Channel:
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor = os.open(self._path, flags, 0o600)
+        self._descriptor = _out_of_the_way(os.open(self._path, flags, 0o600))
         status = os.fstat(self._descriptor)
         self._identity = (status.st_dev, status.st_ino)
 
@@ -110,6 +120,18 @@ class Channel:
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == self._identity
+
+
+def _out_of_the_way(descriptor: int) -> int:
+    """Return a descriptor with a high number: programs may count on 3 being the next one."""
+    try:
+        import fcntl
+
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+    except (ImportError, OSError):  # another system, or a low limit
+        return descriptor
+    os.close(descriptor)
+    return moved
 
 
 def _describe() -> "dict[str, Any]":

@@ -19,10 +19,35 @@ if TYPE_CHECKING:
 _METHODS = ("function", "method_descriptor", "instancemethod", "cython_function_or_method")
 
 
+class _NotedMethod:
+    """Stands for a bound method in a module, `random.seed`: has its attributes, pickles as it."""
+
+    def __init__(self, original: "Any", note: "Note") -> None:
+        self._original = original
+        self._note = note
+        self.__wrapped__ = original
+        self.__doc__ = original.__doc__
+
+    def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
+        with GUARD:
+            self._note(args, kwargs)
+        return self._original(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self.__dict__["_original"], name)
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return getattr, (self._original.__self__, self._original.__name__)
+
+
 def before(owner: "Any", name: str, note: "Note") -> None:
     """Call `note` before every call of a function or method; nothing where there is none."""
     original = getattr(owner, name, None)
     if original is None:
+        return
+
+    if type(original).__name__ == "method":
+        setattr(owner, name, _NotedMethod(original, note))
         return
 
     @functools.wraps(original)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from mlbom.attest.moment import told_time
 from mlbom.verify.memory import UNORDERED_PREFIX, Sighting, State
 from mlbom.verify.policy.pattern import matches
 from mlbom.verify.policy.values import Policy
 from mlbom.verify.signers.trust import Trust
-from mlbom.verify.verdict import Ledger, told_time
+from mlbom.verify.verdict import Ledger
 
 EDGE_POLICY = "policy -> this release"
 EDGE_MEMORY = "memory -> this release"
@@ -21,12 +22,14 @@ class Identified:
         purl: the model's, with the release's version.
         manifest: SHA-256 of model.manifest.
         signer: `TrustedSigner.material` of who closed it.
+        cosigners: the same of whoever else did.
         time: when it was closed as somebody trusted vouches for, seconds since 1970, or None.
     """
 
     purl: str
     manifest: str
     signer: str
+    cosigners: tuple[str, ...] = ()
     time: int | None
 
     @property
@@ -40,22 +43,25 @@ class Identified:
         return unquote(self.purl.rpartition("@")[2]) if "@" in self.purl else ""
 
     @property
-    def remembered_as(self) -> str:
-        """Return how a memory calls the model.
+    def sightings(self) -> tuple[Sighting, ...]:
+        """Return what a memory keeps of it.
 
-        Anybody may call a model `pkg:generic/model`, so such names are kept apart by signer.
+        Anybody may call a model `pkg:generic/model`, so such names are kept apart by signer. A
+        release is then known under each of its signers: an older one from which the signature of
+        the first was taken away is still an older one of the others.
         """
-        is_anybodys = self.model.startswith("pkg:generic/")
-        return f"{self.model} of {self.signer}" if is_anybodys else self.model
+        signers = (self.signer, *self.cosigners)
+        if not self.model.startswith("pkg:generic/"):
+            return (self._sighting(self.model, self.signer, self.cosigners),)
+        return tuple(self._sighting(f"{self.model} of {signer}", signer) for signer in signers)
 
-    @property
-    def sighting(self) -> Sighting:
-        """Return what a memory keeps of it."""
+    def _sighting(self, model: str, signer: str, cosigners: tuple[str, ...] = ()) -> Sighting:
         return Sighting(
-            model=self.remembered_as,
+            model=model,
             version=self.version,
             manifest=self.manifest,
-            signer=self.signer,
+            signer=signer,
+            cosigners=cosigners,
         )
 
 
@@ -81,10 +87,11 @@ def check_conditions(ledger: Ledger, release: Identified, trust: Trust) -> None:
 def check_memory(ledger: Ledger, release: Identified, state: State, *, signer_named: bool) -> None:
     """Check a release against what earlier verifications of this user saw."""
     since = len(ledger.problems)
-    for concern in state.check(release.sighting, signer_named=signer_named):
-        ledger.problem(concern.rule, concern.message)
+    for sighting in release.sightings:
+        for concern in state.check(sighting, signer_named=signer_named):
+            ledger.problem(concern.rule, concern.message)
     checked = "the highest version seen and who closed it"
-    known = release.remembered_as in state.models
+    known = any(sighting.model in state.models for sighting in release.sightings)
     why = "nothing newer was seen, by the same signer" if known else "seen for the first time"
     ledger.judge(EDGE_MEMORY, checked, since, why)
 

@@ -3,20 +3,17 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from mlbom.attest.run_claim import build_type
 from mlbom.verify.bundles import SignedStatement
 from mlbom.verify.chain.lineage import Lineage, ModelFiles
 from mlbom.verify.chain.materials import is_source, is_trusted
 from mlbom.verify.chain.steps import Step
 from mlbom.verify.chain.training import trained_weights
-from mlbom.verify.kinds import EVAL, TRAIN, build_type_of
-from mlbom.verify.policy.artifacts import Artifact, check_materials, check_products
+from mlbom.verify.kinds import EVAL, REBUILD, STEP, TRAIN
+from mlbom.verify.policy.artifacts import Artifact, check_materials, check_products, parse_rule
 from mlbom.verify.policy.attributes import check_attributes
-from mlbom.verify.policy.values import STEP_ROLES, Policy, StepRule
+from mlbom.verify.policy.values import RECORD_STEPS, STEP_ROLES, Policy, StepRule
 from mlbom.verify.verdict import Ledger, counted
-
-# Steps that are no records: a statement about the release as a whole.
-_STATED = ("weights", "bom", "release", "review")
-_RECORD_STEPS = ("data", "train", "eval", "reproduce")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +32,18 @@ class Chain:
 
     def steps_of(self, rule: StepRule) -> tuple[Step, ...]:
         """Return the joined steps that a rule is about, of the build types that it accepts."""
-        found = (s for s in self.lineage.steps if _is_of(rule.name, s))
-        return tuple(
-            step
-            for step in found
-            if not rule.build_types or build_type_of(step.signed[0].statement) in rule.build_types
-        )
+        return tuple(s for s in self.lineage.steps if _is_of(rule, s) and _fits(rule, s))
+
+    def misfits_of(self, rule: StepRule) -> tuple[Step, ...]:
+        """Return the joined steps that a rule is about, of build types that it does not accept."""
+        return tuple(s for s in self.lineage.steps if _is_of(rule, s) and not _fits(rule, s))
 
 
 def check_demands(ledger: Ledger, chain: Chain, policy: Policy) -> None:
     """Hold every rule of a policy for a step against what the release holds."""
     for rule in policy.steps.values():
         since = len(ledger.problems)
-        if rule.name in _STATED:
+        if rule.name in STEP_ROLES and rule.name not in RECORD_STEPS:
             signed = [s for s in chain.signed if s.kind.step == rule.name]
             keys = _keys(signed)
             _check_threshold(ledger, rule, len(keys), f"the {rule.name} statement")
@@ -56,21 +52,36 @@ def check_demands(ledger: Ledger, chain: Chain, policy: Policy) -> None:
             signed = [s for step in steps for s in step.signed]
             keys = _keys(signed)
             _check_steps(ledger, chain, policy, rule)
+            _check_build_types(ledger, chain, rule)
         for statement in signed:
             for reason in check_attributes(rule, statement.document):
                 ledger.problem("policy-rule", f"{statement.path}: {reason}", statement.path)
         told = f"{counted(len(signed), 'signature')} by {counted(len(keys), 'key')}"
         checked = f"what your policy demands of the step {rule.name}"
-        if signed or rule.required:
+        if signed or rule.required or len(ledger.problems) > since:
             ledger.judge(f"policy -> {rule.name}", checked, since, told)
         else:
             ledger.not_checked(f"policy -> {rule.name}", checked, "not there, and not required")
 
 
-def _is_of(name: str, step: Step) -> bool:
-    if name in _RECORD_STEPS:
-        return step.kind.step == name
-    return name not in STEP_ROLES and step.name == name
+def _is_of(rule: StepRule, step: Step) -> bool:
+    """Return whether a rule is about a step.
+
+    The names that mlbom gives a meaning speak of the kind of a record alone, which its signer's
+    role decides: how a record calls itself does not make it the data step. A reproduction is no
+    step towards the model, whatever its name.
+    """
+    if rule.name in STEP_ROLES:
+        return rule.name in RECORD_STEPS and step.kind.step == rule.name
+    if not step.name:
+        is_named = step.kind is STEP and bool(rule.build_types) and _fits(rule, step)
+    else:
+        is_named = step.kind is not REBUILD and step.name == rule.name
+    return is_named and (not rule.role or rule.role in step.kind.roles)
+
+
+def _fits(rule: StepRule, step: Step) -> bool:
+    return not rule.build_types or build_type(step.signed[0].statement) in rule.build_types
 
 
 def _keys(signed: Iterable[SignedStatement]) -> frozenset[str]:
@@ -99,7 +110,7 @@ def _check_steps(ledger: Ledger, chain: Chain, policy: Policy, rule: StepRule) -
             vouching.setdefault(sha256, set()).update(_keys(step.signed))
     if not vouching:
         _check_threshold(ledger, rule, 0, rule.name)
-    elif rule.required and rule.name in (TRAIN.step, EVAL.step):
+    elif rule.required and rule.name in (TRAIN.step, EVAL.step, REBUILD.step):
         trained = trained_weights(chain.lineage, chain.model, steps)
         covered = trained if rule.name == TRAIN.step else vouching.keys()
         for sha256, path in chain.model.weights.items():
@@ -115,21 +126,34 @@ def _check_steps(ledger: Ledger, chain: Chain, policy: Policy, rule: StepRule) -
             ledger.problem("policy-rule", f"{path}: {reason}", path)
 
 
+def _check_build_types(ledger: Ledger, chain: Chain, rule: StepRule) -> None:
+    for signed in (signed for step in chain.misfits_of(rule) for signed in step.signed):
+        message = f"{signed.path}: {rule.name}: its build type {build_type(signed.statement)} is "
+        ledger.problem("policy-rule", f"{message}none that your policy accepts", signed.path)
+
+
 def _artifact_reasons(chain: Chain, policy: Policy, rule: StepRule, step: Step) -> Iterator[str]:
     read = tuple(_read(step, policy))
-    products: dict[str, list[Artifact]] = {}
-    for other in chain.lineage.steps:
-        for name in {other.name, other.kind.step} - {""}:
-            products.setdefault(name, []).extend(other.wrote)
+    makers = {parse_rule(text, products=False).step for text in rule.materials} - {""}
+    products = {
+        name: [made for other in chain.steps_of(_rule(policy, name)) for made in other.wrote]
+        for name in makers
+    }
     model = [(path, sha256) for sha256, path in chain.model.all.items()]
     yield from check_materials(rule, read, products)
     yield from check_products(rule, step.wrote, step.files_read, model)
+
+
+def _rule(policy: Policy, name: str) -> StepRule:
+    return policy.steps.get(name, StepRule(name=name))
 
 
 def _read(step: Step, policy: Policy) -> Iterator[Artifact]:
     """Yield what artefact rules speak of: files, and what came from a hub by its address."""
     for resource in step.read:
         if is_source(resource) and not is_trusted(policy, resource.uri, resource.sha256):
-            yield resource.name or resource.uri, resource.sha256
+            # A revision of a hub has no digest but that of its commit.
+            pinned = resource.digests.get("gitCommit", "") if resource.uri else ""
+            yield resource.name or resource.uri, resource.sha256 or pinned
     if step.is_evaluation:
         yield from step.about

@@ -7,7 +7,8 @@ read have finished; times are compared only between records (chain.md section 3)
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mlbom.verify.chain.steps import EMPTY, Step
+from mlbom.attest.run_claim import EMPTY
+from mlbom.verify.chain.steps import Step
 from mlbom.verify.kinds import EVAL, REBUILD, TRAIN
 from mlbom.verify.verdict import Ledger, counted
 

@@ -4,12 +4,14 @@ A policy's `trusted-inputs` may name some of it: purls of base models and public
 revisions, and digests.
 """
 
+import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
 from mlbom.attest.resource import Resource
+from mlbom.attest.run_claim import EMPTY
 from mlbom.verify.chain.lineage import Lineage, told_names
-from mlbom.verify.chain.steps import EMPTY, Step
+from mlbom.verify.chain.steps import Step
 from mlbom.verify.policy.pattern import matches
 from mlbom.verify.policy.values import Policy
 from mlbom.verify.verdict import Ledger, counted
@@ -18,6 +20,10 @@ NOBODY = "trusted by nobody"
 _TRUSTED = "your policy trusts it"
 _PACKAGES = "pkg:pypi/"
 _COMMIT_URIS = ("git+", "git:")
+# What a record calls the commit that a step ran from.
+_COMMIT_NAME = "source"
+# Equal in the name of a package (packaging.python.org, name normalisation).
+_SEPARATORS = re.compile(r"[-_.]+")
 
 
 def is_trusted(policy: Policy, uri: str = "", sha256: str = "") -> bool:
@@ -37,9 +43,17 @@ def is_trusted(policy: Policy, uri: str = "", sha256: str = "") -> bool:
 
 
 def is_source(resource: Resource) -> bool:
-    """Return whether a resource is something that a step read, neither package nor commit."""
-    is_commit = resource.uri.startswith(_COMMIT_URIS) or not (resource.uri or resource.sha256)
-    return not is_commit and not resource.uri.startswith(_PACKAGES)
+    """Return whether a resource is something that a step read, neither package nor commit.
+
+    Only what has the whole form of a package or a commit is one: an address written beside the
+    name and digest of a file takes it out of no rule.
+    """
+    if resource.uri.startswith(_PACKAGES):
+        package = unquote(resource.uri).removeprefix(_PACKAGES).partition("@")[0]
+        return bool(resource.name) and _SEPARATORS.sub("-", resource.name).lower() != package
+    is_address = not resource.uri or resource.uri.startswith(_COMMIT_URIS)
+    is_commit = is_address and resource.digests.keys() == {"gitCommit"}
+    return not is_commit or resource.name not in ("", _COMMIT_NAME)
 
 
 def list_unresolved(ledger: Ledger, lineage: Lineage, policy: Policy) -> None:
@@ -51,7 +65,7 @@ def list_unresolved(ledger: Ledger, lineage: Lineage, policy: Policy) -> None:
             if resource.uri.startswith(_PACKAGES):
                 if not is_trusted(policy, resource.uri, resource.sha256):
                     packages.append(resource.uri)
-            elif resource.sha256 and not resource.uri:
+            elif resource.is_file:
                 if is_trusted(policy, sha256=resource.sha256):
                     name = resource.name or f"sha256:{resource.sha256}"
                     ledger.held(f"{name} -> {step.label}", f"sha256:{resource.sha256}", _TRUSTED)

@@ -3,16 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 from mlbom.evidence.graph import Graph
-from mlbom.evidence.nodes import Metric
 from mlbom.verify.bundles import SignedStatement
 from mlbom.verify.chain.steps import Step
-from mlbom.verify.kinds import REPRODUCED
+from mlbom.verify.kinds import REPRODUCED, reproduced_levels
 from mlbom.verify.policy.values import REPRODUCTION_LEVELS, Policy
 from mlbom.verify.verdict import Ledger, counted
 
 EDGE_QUALITY = "policy -> quality"
-# Prefix of the property by which a rebuilder's summary tells how far his result agrees.
-REPRODUCTION_PROPERTY = "urn:mlbom:reproduced:"
 
 
 def check_quality(
@@ -22,18 +19,26 @@ def check_quality(
     steps: Iterable[Step],
     signed: Iterable[SignedStatement],
 ) -> None:
-    """Hold the quality rules of a policy against evidence, records and reproductions."""
+    """Hold the quality rules of a policy against evidence, records and reproductions.
+
+    Args:
+        ledger: takes problems and the edge.
+        policy: the caller's.
+        graph: the evidence, for its gaps; its metrics nobody signed as measured.
+        steps: the joined steps, for the metrics of those that did not fail.
+        signed: the statements that count.
+    """
     wanted = policy.quality
     since = len(ledger.problems)
     gaps = len(graph.gaps)
     if wanted.most_gaps is not None and gaps > wanted.most_gaps:
         message = f"the evidence has {counted(gaps, 'gap')}, your policy allows {wanted.most_gaps}"
         ledger.problem("quality", message, "evidence.json")
-    values = _metrics(graph, steps)
+    values = _metrics(steps)
     for name, least in sorted(wanted.metrics.items()):
         value = values.get(name)
         if value is None:
-            ledger.problem("quality", f"no metric {name} is told, your policy wants {least}")
+            ledger.problem("quality", f"no signed record tells {name}, your policy wants {least}")
         elif not value >= least:
             ledger.problem("quality", f"{name} is {value}, your policy wants at least {least}")
     if wanted.reproduction:
@@ -43,10 +48,11 @@ def check_quality(
         ledger.judge(EDGE_QUALITY, checked, since, "as your policy demands")
 
 
-def _metrics(graph: Graph, steps: Iterable[Step]) -> Mapping[str, float]:
-    """Return the value of each metric: as a signed evaluation recorded it, else by the evidence."""
-    values = {m.name: m.value for m in graph.nodes(Metric) if m.name and m.value is not None}
-    for step in sorted(steps, key=lambda step: (step.is_evaluation, step.finished or 0)):
+def _metrics(steps: Iterable[Step]) -> Mapping[str, float]:
+    """Return the value of each metric as the joined records of steps that did not fail tell it."""
+    values: dict[str, float] = {}
+    good = (step for step in steps if not step.failure)
+    for step in sorted(good, key=lambda step: (step.is_evaluation, step.finished or 0)):
         for metric in step.metrics:
             name, value = metric.get("name"), metric.get("value")
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -56,13 +62,8 @@ def _metrics(graph: Graph, steps: Iterable[Step]) -> Mapping[str, float]:
 
 
 def _check_reproduction(ledger: Ledger, wanted: str, signed: Iterable[SignedStatement]) -> None:
-    told = {
-        text.removeprefix(REPRODUCTION_PROPERTY)
-        for statement in signed
-        if statement.kind is REPRODUCED
-        for text in statement.statement.predicate["properties"]
-        if isinstance(text, str) and text.startswith(REPRODUCTION_PROPERTY)
-    }
+    summaries = (s.statement for s in signed if s.kind is REPRODUCED)
+    told = {level for statement in summaries for level in reproduced_levels(statement)}
     enough = REPRODUCTION_LEVELS[: REPRODUCTION_LEVELS.index(wanted) + 1]
     if told.isdisjoint(enough):
         reached = ", ".join(sorted(told)) or "none"

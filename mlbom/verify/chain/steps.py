@@ -1,19 +1,20 @@
 """Recorded steps as the chain needs them: what each read and wrote, when, and how it ended."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlbom.attest.moment import parse_timestamp
 from mlbom.attest.resource import Resource, parse_resource
 from mlbom.attest.run_claim import (
+    EMPTY,
     INPUTS_MANIFEST,
     OUTPUTS_MANIFEST,
     RunClaim,
     StepKind,
     is_run,
     parse_run,
-    parse_timestamp,
+    public_name,
 )
 from mlbom.attest.statement import Statement
 from mlbom.digest.manifest import parse_manifest
@@ -23,11 +24,6 @@ from mlbom.verify.kinds import Kind
 from mlbom.verify.policy.artifacts import Artifact
 from mlbom.verify.verdict import Ledger
 
-# Of no bytes at all: equal everywhere, so it joins nothing.
-EMPTY = hashlib.sha256(b"").hexdigest()
-# In the place of a name that is private.
-_NAMELESS = "sha256/"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -35,7 +31,7 @@ class Step:
 
     Args:
         label: what edges and messages call it.
-        name: of the step, as its record tells.
+        name: of the step, as its record tells; another builder's provenance gives it none.
         kind: what its record is.
         is_evaluation: whether its subjects are what it read.
         signed: the bundles of this one statement.
@@ -65,7 +61,7 @@ class Step:
     @property
     def files_read(self) -> tuple[Artifact, ...]:
         """Return name (empty when private) and SHA-256 of each file that it read."""
-        files = [(r.name, r.sha256) for r in self.read if r.sha256 and not r.uri]
+        files = [(r.name, r.sha256) for r in self.read if r.is_file]
         return (*files, *self.about) if self.is_evaluation else tuple(files)
 
     @property
@@ -116,7 +112,7 @@ def _step(signed: tuple[SignedStatement, ...], labels: set[str]) -> Step:
     name = str(definition["buildType"])
     return Step(
         label=_unique(f"{first.kind.name} {name}", first, labels),
-        name=first.kind.step or name,
+        name=first.kind.step,
         kind=first.kind,
         signed=signed,
         about=about,
@@ -132,9 +128,6 @@ def _recorded(signed: tuple[SignedStatement, ...], claim: RunClaim, labels: set[
     is_evaluation = claim.kind is StepKind.EVAL
     about = tuple(_subjects(first.statement, claim))
     written = tuple((r.name, r.sha256) for r in claim.byproducts if r.sha256)
-    failure = "" if claim.succeeded else f"its command ended with {claim.exit_code}"
-    if claim.signal is not None:
-        failure = f"signal {claim.signal} ended its command"
     return Step(
         label=_unique(f"{first.kind.name} {claim.name}", first, labels),
         name=claim.name,
@@ -146,7 +139,7 @@ def _recorded(signed: tuple[SignedStatement, ...], claim: RunClaim, labels: set[
         read=tuple(_materials(claim)),
         started=claim.started,
         finished=claim.finished,
-        failure=failure,
+        failure=claim.failure,
         metrics=claim.metrics,
     )
 
@@ -167,17 +160,17 @@ def _subjects(statement: Statement, claim: RunClaim) -> Iterator[Artifact]:
         if r.name == OUTPUTS_MANIFEST and r.content is not None
     }
     for resource in claim.byproducts:
-        _check_content(resource)
+        resource.check_content()
     for subject in statement.subjects:
         if subject.name == OUTPUTS_MANIFEST and subject.sha256 in manifests:
             yield from _members(manifests[subject.sha256])
         else:
-            yield _public(subject.name), subject.sha256
+            yield public_name(subject.name), subject.sha256
 
 
 def _materials(claim: RunClaim) -> Iterator[Resource]:
     for resource in claim.materials:
-        _check_content(resource)
+        resource.check_content()
         if resource.name != INPUTS_MANIFEST or resource.content is None:
             yield resource
             continue
@@ -187,21 +180,4 @@ def _materials(claim: RunClaim) -> Iterator[Resource]:
 
 def _members(manifest: Resource) -> Iterator[Artifact]:
     for name, sha256 in parse_manifest(manifest.content or b"").items():
-        yield _public(name), sha256
-
-
-def _check_content(resource: Resource) -> None:
-    """Refuse a content that is not the one whose digest stands beside it.
-
-    Raises:
-        MalformedError: naming the resource.
-    """
-    if resource.content is None:
-        return
-    if hashlib.sha256(resource.content).hexdigest() != resource.sha256:
-        message = f"the content of {resource.name[:80]!r} has another digest than the one stated"
-        raise MalformedError(message)
-
-
-def _public(name: str) -> str:
-    return "" if name.startswith(_NAMELESS) else name
+        yield public_name(name), sha256

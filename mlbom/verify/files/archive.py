@@ -6,6 +6,7 @@ could unpack differently is refused before a byte of it is written (`mlbom.forma
 
 import os
 import stat
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from mlbom.attest.statement import unsafe_name
-from mlbom.errors import LimitError, PathNotFoundError, UnreadableError
+from mlbom.errors import LimitError, OutputError, PathNotFoundError, UnreadableError
 from mlbom.formats.strict_zip import ZipMember, read_member, read_zip
 from mlbom.openfile import open_regular
 from mlbom.outdir import MARK
@@ -24,6 +25,10 @@ from mlbom.verify.refusal import Refusal
 MAX_MEMBERS = 20_000
 MAX_MEMBER = 256 * 1024 * 1024
 MAX_TOTAL = 2 * 1024 * 1024 * 1024
+# What file systems take: a part of a path, and a whole one, in bytes.
+_MAX_PART, _MAX_NAME = 255, 1024
+# What the library that reads the directory raises at bytes made by hand.
+_FAILURES = (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, LookupError)
 _MAGIC = b"PK\x03\x04"
 
 
@@ -45,6 +50,7 @@ def unpacked(path: Path) -> Iterator[Path]:
     Raises:
         PathNotFoundError: there is no such file.
         UnreadableError: it cannot be read.
+        OutputError: there is no room for it.
         Refusal: `unsafe-archive`, or `too-large`.
     """
     try:
@@ -57,11 +63,12 @@ def unpacked(path: Path) -> Iterator[Path]:
         raise UnreadableError(message) from error
     with os.fdopen(descriptor, "rb") as stream, tempfile.TemporaryDirectory("-mlbom") as folder:
         try:
-            yield Path(folder) / _unpack(stream, Path(folder))
+            top = _unpack(stream, Path(folder))
         except LimitError as error:
             raise Refusal(error.message, "too-large") from error
         except UnreadableError as error:
             raise Refusal(error.message, "unsafe-archive") from error
+        yield Path(folder) / top
 
 
 def _unpack(stream: BinaryIO, folder: Path) -> str:
@@ -76,14 +83,26 @@ def _unpack(stream: BinaryIO, folder: Path) -> str:
     top = marks[0].removesuffix(MARK)
     for name in files:
         if not name.startswith(top):
-            message = f"{name[:200]!a} lies outside the release directory of the archive"
+            message = (
+                f"{name[:200]!a} lies outside the release directory of the archive; a ZIP holds "
+                "mlbom-out alone: unpack the model beside it and name it by --root"
+            )
             raise Refusal(message, "unsafe-archive")
-        place = folder / name
+        _write(folder / name, read_member(stream, members[name], MAX_MEMBER), name)
+    return top
+
+
+def _write(place: Path, data: bytes, name: str) -> None:
+    try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        data = read_member(stream, members[name], MAX_MEMBER)
         with place.open("xb") as target:
             target.write(data)
-    return top
+    except FileExistsError as error:
+        message = f"{name[:200]!a} is one file with another member of the archive here"
+        raise Refusal(message, "unsafe-archive") from error
+    except OSError as error:
+        message = f"cannot unpack {name[:200]!a}: {error.strerror or error}"
+        raise OutputError(message) from error
 
 
 def _check_members(stream: BinaryIO, members: dict[str, ZipMember]) -> None:
@@ -93,9 +112,12 @@ def _check_members(stream: BinaryIO, members: dict[str, ZipMember]) -> None:
         raise LimitError(message)
     folded: set[str] = set()
     folders = {str(above) for name in members for above in PurePosixPath(name).parents}
-    for name in members:
-        if name in folders:
+    for name, member in members.items():
+        if name in folders or (name.endswith("/") and (member.nbytes or member.packed)):
             message = f"{name[:200]!a} is a file and a folder in the archive"
+            raise Refusal(message, "unsafe-archive")
+        if _too_long(name):
+            message = f"the archive's member {name[:200]!a} has a name too long for a file"
             raise Refusal(message, "unsafe-archive")
         if reason := unsafe_name(name.removesuffix("/")):
             message = f"the archive's member {name[:200]!a} {reason}"
@@ -105,9 +127,20 @@ def _check_members(stream: BinaryIO, members: dict[str, ZipMember]) -> None:
             raise Refusal(message, "unsafe-archive")
         folded.add(name.casefold())
     # The mode of a member stands in the directory only; an unpacker would make a link of it.
-    with zipfile.ZipFile(stream) as listing:
-        for item in listing.infolist():
-            kind = stat.S_IFMT(item.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                message = f"{item.filename[:200]!a} is a link or device in the archive"
-                raise Refusal(message, "unsafe-archive")
+    try:
+        with zipfile.ZipFile(stream) as listing:
+            modes = [(i.filename, stat.S_IFMT(i.external_attr >> 16)) for i in listing.infolist()]
+    except _FAILURES as error:
+        message = f"the directory of the archive cannot be read: {str(error)[:200]}"
+        raise Refusal(message, "unsafe-archive") from error
+    for name, kind in modes:
+        if kind not in (0, stat.S_IFDIR if name.endswith("/") else stat.S_IFREG):
+            message = f"{name[:200]!a} is a link, a device or of two kinds in the archive"
+            raise Refusal(message, "unsafe-archive")
+
+
+def _too_long(name: str) -> bool:
+    parts = name.encode("utf-8", "surrogatepass").split(b"/")
+    return (
+        len(name.encode("utf-8", "surrogatepass")) > _MAX_NAME or max(map(len, parts)) > _MAX_PART
+    )

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlbom.attest.bundle import SUFFIX
+from mlbom.attest.bundle import FOLDER, SUFFIX
 from mlbom.digest.tree import Entry, EntryKind, walk
 from mlbom.errors import LimitError, PathNotFoundError, UnreadableError
 from mlbom.openfile import open_regular
 from mlbom.verify.files.compare import Digests
 from mlbom.verify.files.measure import Measured, measure
 
-BUNDLES = "attestations/"
+BUNDLES = f"{FOLDER}/"
 # Signed by nobody, and never read (chain.md section 2).
 SUMMARY = "summary.json"
 

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -43,17 +44,23 @@ class Handover:
     """
 
     def __init__(self, target: Path) -> None:
-        self.target = target.absolute()
+        absolute = target.absolute()
+        if absolute.name in ("", ".."):
+            message = f"--copy-to: {target} does not name a folder"
+            raise UsageError(message)
+        self.target = absolute.parent.resolve() / absolute.name
         if self.target.is_symlink() or (self.target.exists() and not self.target.is_dir()):
             message = f"--copy-to: {target} is a link or no folder"
             raise UsageError(message)
         if self.target.is_dir() and any(self.target.iterdir()):
             message = f"--copy-to: {target} is not empty"
             raise UsageError(message, hint="name a folder that does not exist yet")
+        self._made = [p for p in self.target.parents if not p.exists()]
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             beside = tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent)
         except OSError as error:
+            self._remove_made()
             message = f"cannot write beside {target}: {error.strerror or error}"
             raise OutputError(message) from error
         self._staging = Path(beside)
@@ -64,8 +71,29 @@ class Handover:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the copy, unless it was delivered."""
+        """Remove the copy and the folders made for it, unless it was delivered."""
         shutil.rmtree(self._staging, ignore_errors=True)
+        if not self.target.is_dir():
+            self._remove_made()
+
+    def _remove_made(self) -> None:
+        for folder in self._made:
+            with suppress(OSError):
+                folder.rmdir()
+
+    def refuse_inside(self, folder: Path, what: str) -> None:
+        """Refuse a target that would change what is verified.
+
+        Args:
+            folder: that every file of is verified.
+            what: how the message calls it.
+
+        Raises:
+            UsageError: the target lies in the folder.
+        """
+        if self.target.is_relative_to(folder.resolve()):
+            message = f"--copy-to: {self.target} lies in {what} that is verified"
+            raise UsageError(message, hint="name a folder beside it")
 
     def take(
         self, root: Path, wanted: Iterable[tuple[Entry, str]], algorithms: Sequence[str]

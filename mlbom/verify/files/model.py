@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlbom.attest.statement import unsafe_name
+from mlbom.attest.subjects import MANIFEST
 from mlbom.digest.ignore import RELEASE_FILES, IgnoreList, ignore_list
 from mlbom.digest.tree import Entry, EntryKind, walk, walk_files
 from mlbom.guard import printable
@@ -25,7 +26,6 @@ from mlbom.verify.verdict import Ledger, counted
 
 EDGE_TREE = "model.manifest -> model files"
 EDGE_RELEASE_FILES = "closing statement -> files beside the model"
-_WITNESS = "model.manifest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ def _check_directory(ledger: Ledger, model: ExpectedModel, handover: Handover | 
             ledger.skipped.append(printable(entry.path))
     copying = Copying(model.algorithms, handover)
     measured = measure_copying(model.root, entries, model.files, copying)
-    hold_against(ledger, model.files, measured, _WITNESS)
+    hold_against(ledger, model.files, measured, MANIFEST)
 
 
 def _check_files(ledger: Ledger, model: ExpectedModel, handover: Handover | None) -> None:
@@ -150,7 +150,7 @@ def _check_files(ledger: Ledger, model: ExpectedModel, handover: Handover | None
             if handover is None or renamed is None:
                 return
             measured = copy_files(model.root, [(renamed, path)], copying)
-    hold_against(ledger, model.files, measured, _WITNESS)
+    hold_against(ledger, model.files, measured, MANIFEST)
 
 
 def _other_name(model: ExpectedModel, path: str, digests: Digests) -> str:

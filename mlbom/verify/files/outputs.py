@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping
 
+from mlbom.attest.classic import LINK_SUFFIX
 from mlbom.attest.publickey import MAX_BYTES as MAX_KEY_BYTES
 from mlbom.attest.publickey import parse_public_key
-from mlbom.attest.subjects import ReleaseSubjects
+from mlbom.attest.subjects import MANIFEST, ReleaseSubjects
 from mlbom.errors import PublicKeyError, UnreadableError
 from mlbom.verify.files.compare import differing
 from mlbom.verify.files.directory import BUNDLES, ReleaseDirectory
@@ -13,10 +14,9 @@ from mlbom.verify.verdict import Ledger, counted
 
 EDGE_OUTPUTS = "closing statement -> output directory"
 # Documents that are parsed, and the most bytes of each.
-DOCUMENTS = {"model.manifest": 2**28, "evidence.json": 2**28, "bom.cdx.json": 2**26}
+DOCUMENTS = {MANIFEST: 2**28, "evidence.json": 2**28, "bom.cdx.json": 2**26}
 # Documents that `--rerender` compares; a release may lack them.
 RENDERINGS = {"MODEL_CARD.md": 2**26, "report.html": 2**26}
-LINK_SUFFIX = ".link"
 _KEY_SUFFIXES = (".pub", ".pem")
 _POLICY_NAMES = ("mlbom-policy.yaml", "root.layout")
 

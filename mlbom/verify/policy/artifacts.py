@@ -26,7 +26,6 @@ from mlbom.verify.policy.values import StepRule
 # (name, SHA-256 in hexadecimal digits); the name is empty when the record keeps it private.
 Artifact = tuple[str, str]
 
-MODEL_PLACE = "model"
 _RULE = re.compile(
     r"match (?P<matched>\S.*) (?:from (?P<step>[A-Za-z0-9._-]+)|in (?P<model>model))"
     r"|(?P<action>create|allow|disallow) (?P<pattern>\S.*)"
@@ -86,7 +85,8 @@ def check_materials(
     """Yield why the materials of a step are refused; nothing when they are accepted.
 
     A material whose name is private fits `match PATTERN from STEP` when a product of STEP whose
-    name fits has its digest; every other pattern sees an empty name.
+    name fits has its digest; every other pattern sees an empty name. A material without a digest
+    could be anything, and fits no rule.
 
     Args:
         rule: of the step; the texts in `materials` must be rules (`parse_rule`).
@@ -98,6 +98,9 @@ def check_materials(
         return
     for name, digest in materials:
         told = name or f"a file of private name, sha256 {digest}"
+        if not digest:
+            yield f"{rule.name} read {told}, and its record tells no SHA-256 of it"
+            continue
         fitting = next((r for r in rules if _fits(r, name, digest, products)), None)
         if fitting is None:
             yield f"{rule.name} read {told}, which no rule for its materials fits"

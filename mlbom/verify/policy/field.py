@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from mlbom.attest.run_claim import parse_timestamp
+from mlbom.attest.moment import parse_timestamp
 from mlbom.errors import MalformedError, PolicyError
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"

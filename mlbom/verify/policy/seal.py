@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlbom.attest.bundle import SUFFIX, Bundle, check_bundle_size, parse_bundle
-from mlbom.attest.dsse import pae
+from mlbom.attest.bundle import SUFFIX, check_bundle_size, parse_bundle
 from mlbom.attest.policy_claim import parse_policy_statement, parse_withdrawal
 from mlbom.attest.publickey import PublicKey
 from mlbom.attest.statement import Statement, parse_statement
@@ -24,7 +23,7 @@ from mlbom.verify.policy.values import TrustedSigner
 
 MAX_POLICY = 1024 * 1024
 MAX_FILE = 8 * 1024 * 1024
-_PEM = b"-----BEGIN CERTIFICATE-----"
+PEM_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,7 @@ def read_trust_root(told: Field, folder: PolicyFolder) -> bytes:
         PolicyError: the file is not there, or neither of the two.
     """
     data = folder.read(told, MAX_FILE)
-    if _PEM in data:
+    if PEM_CERTIFICATE in data:
         return _certificates(told, data)
     try:
         is_object = isinstance(parse_json(data, told.text()), dict)
@@ -178,14 +177,10 @@ def _verified(data: bytes, what: str, keys: tuple[PublicKey, ...]) -> Statement:
     """Return the statement of a bundle after one of the keys has verified it."""
     check_bundle_size(data)
     bundle = parse_bundle(parse_json(data, what, safe_integers=True))
-    if not any(_is_signed_by(bundle, key) for key in keys):
+    envelope = bundle.envelope
+    if not any(key.verify(envelope.signature, envelope.covered) for key in keys):
         known = any(key.hint == bundle.hint for key in keys)
         told = "its signature does not verify" if known else f"untrusted signer {bundle.hint}"
         message = f"{what}: {told}"
         raise UntrustedPolicyError(message)
-    return parse_statement(parse_json(bundle.envelope.payload, what, safe_integers=True))
-
-
-def _is_signed_by(bundle: Bundle, key: PublicKey) -> bool:
-    envelope = bundle.envelope
-    return key.verify(envelope.signature, pae(envelope.payload_type, envelope.payload))
+    return parse_statement(parse_json(envelope.payload, what, safe_integers=True))

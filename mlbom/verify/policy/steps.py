@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from mlbom.verify.policy.artifacts import parse_rule
 from mlbom.verify.policy.attributes import OPERATORS, attribute_rule
 from mlbom.verify.policy.field import Field, did_you_mean
-from mlbom.verify.policy.values import RECORD_ROLES, STEP_ROLES, AttributeRule, StepRule
+from mlbom.verify.policy.values import (
+    RECORD_ROLES,
+    RECORD_STEPS,
+    STEP_ROLES,
+    AttributeRule,
+    StepRule,
+)
 
 _MOST_SIGNERS = 1000
-_KEYS = ("required", "threshold", "build-types", "attributes", "materials", "products")
+_KEYS = ("required", "threshold", "role", "build-types", "attributes", "materials", "products")
 _OF_RECORDS = ("build-types", "materials", "products")
 
 
@@ -25,15 +31,18 @@ def read_steps(field: Field) -> dict[str, StepRule]:
 
 def _step(name: str, field: Field, known: tuple[str, ...]) -> StepRule:
     told = field.table(_KEYS)
-    if name in STEP_ROLES and name not in (*RECORD_ROLES, "reproduce"):
+    if name in STEP_ROLES and name not in RECORD_STEPS:
         for key in _OF_RECORDS:
             if key in told:
                 told[key].refuse(f"only recorded steps have {key}, and {name} is none")
+    if name in STEP_ROLES and "role" in told:
+        told["role"].refuse(f"the step {name} has the role {STEP_ROLES[name]}")
     attributes = told["attributes"].items() if "attributes" in told else ()
     return StepRule(
         name=name,
         required=told["required"].flag() if "required" in told else True,
         threshold=told["threshold"].whole(1, _MOST_SIGNERS) if "threshold" in told else 1,
+        role=told["role"].choice(RECORD_ROLES) if "role" in told else "",
         build_types=told["build-types"].texts() if "build-types" in told else (),
         attributes=tuple(rule for item in attributes for rule in _attribute(item)),
         materials=_rules(told["materials"], known) if "materials" in told else (),

@@ -4,7 +4,7 @@
 `mlbom.verify.release` obeys it. Nothing here comes from the release itself.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,8 @@ STEP_ROLES: Mapping[str, str] = {
 }
 # What a record of a step may be signed for; kind `other` is signed by `data`.
 RECORD_ROLES = ("data", "train", "eval")
+# The steps above that are records; the others are statements about the release as a whole.
+RECORD_STEPS = (*RECORD_ROLES, "reproduce")
 # Levels of reproduction, the strictest first.
 REPRODUCTION_LEVELS = ("exact-trace", "exact-weights", "tolerance", "metric")
 
@@ -102,6 +104,7 @@ class StepRule:
             made by `mlbom run --name NAME`.
         required: whether the release is refused without it.
         threshold: how many signers with distinct key material must have signed.
+        role: what the record of a step with a name of its own is signed for; any when empty.
         build_types: accepted build types; () accepts any.
         attributes: demands on each statement of the step.
         materials: rules for what the step read, in order, first match decides: `match PATTERN from
@@ -112,6 +115,7 @@ class StepRule:
     name: str
     required: bool = True
     threshold: int = 1
+    role: str = ""
     build_types: tuple[str, ...] = ()
     attributes: tuple[AttributeRule, ...] = ()
     materials: tuple[str, ...] = ()
@@ -166,7 +170,3 @@ class Policy:
     withdrawn: Mapping[str, str] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     quality: Quality = field(default_factory=Quality)
-
-    def with_role(self, role: str) -> Iterable[TrustedSigner]:
-        """Yield the signers who have a role."""
-        return (signer for signer in self.signers if role in signer.roles)

@@ -49,7 +49,8 @@ RULES = (
         BAD,
         "a file made to exhaust the reader",
         "A bundle is at most 64 MiB with at most 4096 JSON values outside its payload; a release "
-        "has at most 1024 bundles. What is larger is refused before it is parsed.",
+        "has at most 1024 bundles, of 256 MiB together. What is larger is refused before it is "
+        "parsed.",
     ),
     Rule(
         "unexpected-predicate",
@@ -104,7 +105,8 @@ RULES = (
         "a signature that does not hold, beyond those that your policy counts",
         "Your policy names the steps of the chain and how many keys must sign each. This bundle "
         "is not among those that count: its signer is not trusted, or its signature or time does "
-        "not hold. Nothing that it says was used. Without a policy of steps it would be refused.",
+        "not hold and another good signature is over the same bytes. Nothing that it says was "
+        "used. Without a policy of steps it would be refused.",
     ),
     Rule(
         "library-missing",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mlbom.attest.publickey import PublicKey, public_key_value
 from mlbom.errors import PublicKeyError
 from mlbom.verify.refusal import Refusal
+from mlbom.verify.signers.certificates import subject_names
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -50,6 +51,17 @@ def authority_key(certificates: Sequence[bytes], roots: bytes, time: int) -> tup
         raise Refusal(message, "bad-certificate") from error
     except PublicKeyError as error:
         raise Refusal(error.message, "bad-certificate") from error
+
+
+def alternative_names(leaf: bytes) -> tuple[str, ...]:
+    """Return the subject alternative names (mail, URI, user name) of a leaf that was verified.
+
+    Args:
+        leaf: DER.
+    """
+    from cryptography import x509
+
+    return subject_names(x509.load_der_x509_certificate(leaf))
 
 
 def _verifier(roots: bytes, time: int) -> "ClientVerifier":

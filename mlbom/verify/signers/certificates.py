@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mlbom.attest.bundle import Bundle
 from mlbom.formats.strict_json import parse_json
 from mlbom.verify.policy.pattern import matches
+from mlbom.verify.policy.seal import PEM_CERTIFICATE
 from mlbom.verify.policy.values import Identity
 from mlbom.verify.refusal import Refusal
 from mlbom.verify.signers.timestamps import trusted_time
@@ -93,6 +94,8 @@ def newest_key_of(trust_root: bytes | None) -> str:
     Raises:
         MalformedError: the trust root is no JSON.
     """
+    if PEM_CERTIFICATE in (trust_root or b""):
+        return ""  # Ordinary authorities: they date their certificates themselves.
     try:
         told = parse_json(trust_root or _shipped_root(), "the trust root")
     except ImportError:
@@ -116,10 +119,11 @@ class _Holder:
         if self._certificate is None:
             message = "sigstore verified no certificate"
             raise Refusal(message, "bad-certificate")
-        return _subjects(self._certificate), _issuer(self._certificate)
+        return subject_names(self._certificate), _issuer(self._certificate)
 
 
-def _subjects(certificate: "Certificate") -> tuple[str, ...]:
+def subject_names(certificate: "Certificate") -> tuple[str, ...]:
+    """Return the subject alternative names of a certificate: mail, URI, Sigstore's user names."""
     from cryptography import x509
 
     try:

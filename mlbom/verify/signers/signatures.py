@@ -7,7 +7,7 @@ check with, and count for nothing when that check fails.
 from dataclasses import dataclass
 
 from mlbom.attest.bundle import Bundle
-from mlbom.attest.dsse import pae
+from mlbom.attest.moment import told_time
 from mlbom.verify.policy.values import Policy, TrustedSigner
 from mlbom.verify.refusal import Refusal
 from mlbom.verify.signers.certificates import certified_signer
@@ -92,8 +92,7 @@ def with_hint(policy: Policy, hint: str) -> tuple[TrustedSigner, ...]:
 def signed_by(signer: TrustedSigner, bundle: Bundle) -> bool:
     """Return whether a signer's key made the signature of a bundle."""
     envelope = bundle.envelope
-    covered = pae(envelope.payload_type, envelope.payload)
-    return signer.key is not None and signer.key.verify(envelope.signature, covered)
+    return signer.key is not None and signer.key.verify(envelope.signature, envelope.covered)
 
 
 def timestamped(bundle: Bundle, trust: Trust) -> int | None:
@@ -139,7 +138,7 @@ def _out_of_window(signer: TrustedSigner, proven: int | None, now: int) -> Refus
     who = told_signer(signer)
     unproven = "" if proven is not None else _UNPROVEN
     if signer.until is not None and time > signer.until:
-        return Refusal(f"{who} was trusted until an earlier day{unproven}", "expired-key")
+        return Refusal(f"{who} was valid until {told_time(signer.until)}{unproven}", "expired-key")
     if signer.since is not None and time < signer.since:
         return Refusal(f"it was signed before {who} became trusted", "not-yet-valid")
     return None

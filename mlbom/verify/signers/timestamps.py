@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from mlbom.attest.types import IMPRINTS
 from mlbom.verify.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
 
 MOST_TOKENS = 32
-# Digest algorithms that an imprint may use, by object identifier (RFC 5754 section 2).
-_IMPRINTS = {
-    "2.16.840.1.101.3.4.2.1": "sha256",
-    "2.16.840.1.101.3.4.2.2": "sha384",
-    "2.16.840.1.101.3.4.2.3": "sha512",
-}
 
 
 def trusted_time(tokens: Sequence[bytes], signature: bytes, roots: Iterable[bytes]) -> int | None:
@@ -82,7 +77,7 @@ def _check_imprint(response: "TimeStampResponse", signature: bytes) -> None:
     """Refuse a token that is about other bytes, whoever signed it."""
     try:
         imprint = response.tst_info.message_imprint
-        algorithm = _IMPRINTS.get(imprint.hash_algorithm.dotted_string, "")
+        algorithm = IMPRINTS.get(imprint.hash_algorithm.dotted_string, "")
         stamped = bool(algorithm) and hashlib.new(algorithm, signature).digest() == imprint.message
     except ValueError as error:
         message = "its timestamp holds no token"

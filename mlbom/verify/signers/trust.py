@@ -58,6 +58,18 @@ def read_signers(options: Iterable[str]) -> tuple[TrustedSigner, ...]:
     return trusted_signers([_read_option(option) for option in options])
 
 
+def with_bom(signers: tuple[TrustedSigner, ...]) -> tuple[TrustedSigner, ...]:
+    """Return signers of whom those for `release` stand for `bom` too, where nobody does.
+
+    `generate` signs both with one key; a policy file follows the same rule.
+    """
+    if any("bom" in signer.roles for signer in signers):
+        return signers
+    return tuple(
+        replace(s, roles=s.roles | {"bom"}) if "release" in s.roles else s for s in signers
+    )
+
+
 def with_trust_root(policy: Policy, path: Path) -> Policy:
     """Return a policy with the trust root of a file: trusted_root.json, or PEM certificates.
 
@@ -95,14 +107,27 @@ def told_roles(roles: Iterable[str]) -> str:
 def _read_option(option: str) -> tuple[str | None, PublicKey]:
     head, separator, tail = option.partition("=")
     role, name = (head, tail) if separator and head in ROLES else (None, option)
+    return role, read_public_key(name, hint=f"--key [ROLE=]PUB; the roles are {', '.join(ROLES)}")
+
+
+def read_public_key(name: str, *, hint: str = "") -> PublicKey:
+    """Read the public key in a file.
+
+    Args:
+        name: path of the file.
+        hint: what the user can do when there is none.
+
+    Raises:
+        PathNotFoundError: there is no such file.
+        PublicKeyError: it cannot be read, or is no public key.
+    """
     try:
         with Path(name).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         message = f"public key not found: {name}"
-        hint = f"--key [ROLE=]PUB; the roles are {', '.join(ROLES)}"
         raise PathNotFoundError(message, looked=[str(Path(name).absolute())], hint=hint) from error
     except OSError as error:
         message = f"cannot read the public key {name}: {error.strerror}"
         raise PublicKeyError(message) from error
-    return role, parse_public_key(data, name)
+    return parse_public_key(data, name)

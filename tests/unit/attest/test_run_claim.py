@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
+from mlbom.attest.moment import parse_timestamp, timestamp
 from mlbom.attest.resource import Resource, parse_resource
 from mlbom.attest.run_claim import (
     RunClaim,
     StepKind,
     is_run,
     parse_run,
-    parse_timestamp,
     run_statement,
-    timestamp,
 )
 from mlbom.attest.statement import Statement, Subject, parse_statement
 from mlbom.attest.types import PROVENANCE_PREDICATE, TEST_RESULT_PREDICATE

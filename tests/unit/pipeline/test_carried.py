@@ -212,19 +212,14 @@ def test_earlier_statements_about_this_release_are_taken_along(tmp_path: Path) -
             project,
             key,
             Statement(
-                (Subject("model", digests["model.manifest"]),), VSA_PREDICATE, {"verifier": {}}
-            ),
-            "09-verdict",
-        ),
-        keep(
-            project,
-            key,
-            Statement(
                 (*of_weights, Subject("log", "1" * 64)), PROVENANCE_PREDICATE, {"runDetails": {}}
             ),
             "06-reproduction",
         ),
     }
+    # A verdict is for those who trust its verifier: everybody else would refuse the release.
+    verdict = (Subject("model", digests["model.manifest"]),)
+    keep(project, key, Statement(verdict, VSA_PREDICATE, {"verifier": {}}), "09-verdict")
     # An older BOM was reviewed; an older release was closed; a failed run is no provenance.
     keep(project, key, review(project, bom="2" * 64))
     keep(project, key, review(project, bom=digests["bom.cdx.json"], card="3" * 64))
@@ -243,10 +238,8 @@ def test_earlier_statements_about_this_release_are_taken_along(tmp_path: Path) -
 def test_a_kept_bundle_under_a_foreign_name_is_not_taken(tmp_path: Path) -> None:
     key = record_key(tmp_path / "keys")
     project = training_project(tmp_path / "p")
-    statement = Statement(
-        (Subject("w", sha256_of(weights_of(project))),), VSA_PREDICATE, {"verifier": {}}
-    )
-    name = keep(project, key, statement)
+    subjects = (Subject("w", sha256_of(weights_of(project))),)
+    name = keep(project, key, Statement(subjects, SVR_PREDICATE, {"verifier": {}}))
     folder = project / ".mlbom" / "attestations"
     (folder / name).rename(folder / "07-review-00000000.sigstore.json")
     assert [n[:2] for n in attested(generated(project, key))] == ["03", "04", "08"]

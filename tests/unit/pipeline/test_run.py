@@ -3,15 +3,17 @@
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mlbom import guard
 from mlbom.attest.bundle import parse_bundle
 from mlbom.attest.dsse import Envelope
 from mlbom.attest.run_claim import RunClaim, StepKind, parse_run
 from mlbom.attest.statement import Statement, parse_statement
-from mlbom.errors import CommandNotStartedError, SecretLeakError, SigningError
+from mlbom.errors import CommandNotStartedError, SecretLeakError, SigningError, UsageError
 from mlbom.pipeline.run import RunRequest, RunResult, run
 from mlbom.sign.signer import Signer
 from tests.fixtures.gitrepo import make_repository
@@ -105,7 +107,7 @@ def test_an_overwritten_input_is_a_gap_and_not_a_claim(project: Path, tmp_path: 
     _, claim = read(run(request(project, "-c", script), record_key(tmp_path)))
     inputs = {r.sha256 for r in claim.materials}
     assert not inputs & {before, sha256(project / "data.csv")}
-    assert any("data.csv was overwritten" in text for text in claim.unseen)
+    assert any("data.csv was overwritten or removed" in text for text in claim.unseen)
 
 
 def test_a_command_that_does_not_start_leaves_nothing(project: Path, tmp_path: Path) -> None:
@@ -131,29 +133,65 @@ def test_a_key_that_fails_after_the_run_loses_nothing(
         raise SigningError(message)
 
     monkeypatch.setattr(type(key), "sign", unplugged)
-    with pytest.raises(SigningError):
-        run(request(project, "train.py"), key)
+    result = run(request(project, "train.py"), key)
+    assert isinstance(result.failure, SigningError)
     assert not list(project.glob(".mlbom/runs/*/record.*"))
     (copy,) = kept(project)
     assert parse_run(parse_statement(json.loads(copy.read_bytes()))).succeeded
     assert copy.stat().st_mode & 0o077 == 0
 
 
-def test_a_secret_in_a_name_is_refused_and_nothing_is_lost(project: Path, tmp_path: Path) -> None:
+def test_a_secret_in_the_name_of_an_output_is_not_told(project: Path, tmp_path: Path) -> None:
     token = "hf_" + "a1B2" * 9
-    script = f"open('{token}.txt', 'w').write('x')"
-    (project / "make.py").write_text(script)
-    with pytest.raises(SecretLeakError):
-        run(request(project, "make.py"), record_key(tmp_path))
+    (project / "make.py").write_text(f"open('{token}.txt', 'w').write('x')")
+    statement, _ = read(run(request(project, "make.py"), record_key(tmp_path)))
+    assert [s.name for s in statement.subjects] == [f"sha256/{hashlib.sha256(b'x').hexdigest()}"]
+
+
+def test_a_secret_that_survives_is_refused_and_nothing_is_lost(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "find_secrets", lambda _: iter([guard.SecretHit("token", 7)]))
+    result = run(request(project, "train.py"), record_key(tmp_path))
+    assert isinstance(result.failure, SecretLeakError)
     assert not list(project.glob(".mlbom/runs/*/record.*"))
     assert len(kept(project)) == 1
 
 
+class AuthorityDown:
+    """A timestamp authority that does not answer."""
+
+    def stamp(self, signature: bytes) -> bytes:
+        message = f"no answer for {len(signature)} bytes"
+        raise SigningError(message)
+
+
+def test_an_authority_that_is_down_costs_the_timestamp_only(project: Path, tmp_path: Path) -> None:
+    result = run(request(project, "train.py"), record_key(tmp_path), AuthorityDown())
+    assert isinstance(result.failure, SigningError)
+    assert read(result)[1].succeeded
+    assert result.record.name == "record.sigstore.json"
+
+
+def test_an_export_without_a_folder_is_told_before_the_command_starts(project: Path) -> None:
+    asked = replace(request(project, "train.py"), export=project / "none" / "record.json")
+    with pytest.raises(UsageError):
+        run(asked, None)
+    assert not (project / "out").exists()
+
+
+def test_absurd_numbers_do_not_cost_the_record(project: Path, tmp_path: Path) -> None:
+    state = '{"log_history": [{"loss": 1, "step": ' + "9" * 30 + "}]}"
+    script = f"open('trainer_state.json', 'w').write({state!r})"
+    (project / "absurd.py").write_text(script)
+    result = run(request(project, "absurd.py"), record_key(tmp_path))
+    assert result.failure is None
+    assert read(result)[1].succeeded
+
+
 def test_the_record_can_be_exported(project: Path, tmp_path: Path) -> None:
     place = tmp_path / "carried.sigstore.json"
-    asked = request(project, "-c", "print(1)")
-    asked = RunRequest(**{**{f: getattr(asked, f) for f in asked.__slots__}, "export": place})
-    result = run(asked, record_key(tmp_path))
+    result = run(replace(request(project, "-c", "print(1)"), export=place), record_key(tmp_path))
     assert place.read_bytes() == result.record.read_bytes()
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlbom.record.observers.mounts import Mount, real_mounts
 from mlbom.record.observers.observer import Observed
 from mlbom.record.observers.process_tree import ProcessTree
 from mlbom.record.observers.written import WrittenFiles
+from tests.unit.record.step import Project
 
 
 def is_usable() -> bool:
@@ -303,3 +305,29 @@ def test_file_that_was_there_and_is_not_changed_is_not_written(tmp_path: Path) -
     for name in ("old", "new", "gone"):
         written.note(str(tmp_path / name))
     assert written.settle() == {str(tmp_path / "new")}
+
+
+@needs_fanotify
+def test_what_others_write_meanwhile_is_not_the_steps(project: Project) -> None:
+    theirs = project.root / "theirs.txt"
+
+    def write() -> None:
+        while not (project.root / "a/ready").exists():
+            time.sleep(0.01)
+        theirs.write_text("1")
+
+    (project.root / "a").mkdir()
+    (project.root / "b").mkdir()
+    other = threading.Thread(target=write)
+    other.start()
+    recording = project.run(
+        "import os, time\nopen('a/tmp', 'w').write('1'); os.rename('a/tmp', 'b/moved')\n"
+        "open('a/ready', 'w').close()\nwhile not os.path.exists('theirs.txt'): time.sleep(0.01)\n",
+        observe="fanotify",
+    )
+    other.join()
+    assert {"b/moved", "a/ready"} <= project.names(recording.writes)
+    # Where the watch was not whole, nothing that changed is left out.
+    is_whole = not [text for text in recording.unseen if "fanotify" in text]
+    assert ("theirs.txt" in project.names(recording.writes)) != is_whole
+    assert bool([text for text in recording.unseen if text.startswith("1 files of")]) == is_whole

@@ -291,12 +291,54 @@ def test_a_signal_to_mlbom_reaches_the_command(project: Project, number: signal.
 
 
 @posix_only
-def test_something_left_running_does_not_hold_the_recording(project: Project) -> None:
+def test_what_the_command_left_running_may_write_to_its_end(project: Project) -> None:
+    recording = project.record("sh", "-c", "(sleep 1; echo late) & echo first")
+    assert recording.usage.wall_s < 0.9
+    assert recording.stdout is not None
+    assert recording.stdout.read_text() == "first\nlate\n"
+    assert not told(recording.unseen, "running")
+
+
+@posix_only
+def test_a_signal_ends_the_wait_for_what_was_left_running(project: Project) -> None:
+    def send() -> None:
+        time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=send).start()
     recording = project.record("sh", "-c", "sleep 20 & echo $!")
-    assert recording.usage.wall_s < 10
+    assert recording.succeeded
     assert told(recording.unseen, "left processes running")
     assert recording.stdout is not None
     os.kill(int(recording.stdout.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs /proc")
+def test_a_daemon_with_closed_output_is_told(project: Project) -> None:
+    recording = project.record("sh", "-c", "sleep 20 >/dev/null 2>&1 & echo $!")
+    assert told(recording.unseen, "1 processes of the step were still running")
+    assert recording.stdout is not None
+    os.kill(int(recording.stdout.read_text()), signal.SIGKILL)
+
+
+@posix_only
+def test_a_python_that_becomes_one_without_the_recorder_is_noticed(project: Project) -> None:
+    project.write("other.py", "open('step.py').read()")
+    code = "import os, sys\nos.execve(sys.executable, [sys.executable, 'other.py'], {})\n"
+    assert told(project.run(code).unseen, "1 Python process started without the recorder")
+    again = project.run(code.replace("{}", "dict(os.environ)"))
+    assert not told(again.unseen, "without the recorder")
+
+
+@posix_only
+def test_a_seed_function_pickles_as_it_does_without_us(project: Project) -> None:
+    recording = project.run(
+        "import pickle, random\nprint(random.seed.__self__ is random._inst)\n"
+        "print(pickle.loads(pickle.dumps(random.seed)).__name__)\nrandom.seed(5)\n"
+    )
+    assert recording.stdout is not None
+    assert recording.stdout.read_text() == "True\nseed\n"
+    assert recording.seeds == {"random": "5"}
 
 
 def test_a_command_that_is_not_there(project: Project) -> None:
@@ -391,3 +433,75 @@ def test_bytes_names_that_are_no_text_survive(project: Project) -> None:
     (project.root / os.fsdecode(b"caf\xe9.txt")).write_text("1")
     recording = project.run("open(b'caf\\xe9.txt').read()")
     assert os.path.join(project.root, os.fsdecode(b"caf\xe9.txt")) in recording.reads
+
+
+@posix_only
+def test_a_rewrite_that_sets_the_time_back_never_passes_for_the_input(project: Project) -> None:
+    project.write("in.txt", "old\n")
+    recording = project.run(
+        "import os\ns = os.stat('in.txt')\nopen('in.txt', 'w').write('new\\n')\n"
+        "os.utime('in.txt', ns=(s.st_atime_ns, s.st_mtime_ns))\nopen('in.txt').read()\n"
+    )
+    assert "in.txt" in project.names(recording.overwritten)
+    assert "in.txt" in project.names(recording.writes)
+
+
+@posix_only
+@pytest.mark.parametrize("verb", ["rename", "link"])
+def test_an_input_that_got_another_name_before_it_was_read(project: Project, verb: str) -> None:
+    project.write("in.txt")
+    recording = project.run(f"import os\nos.{verb}('in.txt', 'b.txt')\nopen('b.txt').read()\n")
+    assert project.names(recording.reads) == {"in.txt", "step.py"}
+    assert project.names(recording.overwritten) == {"in.txt"}
+
+
+@posix_only
+def test_a_name_relative_to_another_folder_is_no_input(project: Project) -> None:
+    project.write("x.txt", "top")
+    project.write("sub/x.txt", "below")
+    recording = project.run(
+        "import os\nsub = os.open('sub', os.O_RDONLY)\nos.read(os.open('x.txt', 0, dir_fd=sub), 9)"
+    )
+    assert project.names(recording.reads) == {"step.py"}
+    assert told(recording.unseen, "1 files were opened by a name relative to a folder")
+
+
+@posix_only
+def test_an_open_that_failed_is_no_read(project: Project) -> None:
+    project.write("in.txt")
+    recording = project.run(
+        "import os, resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (70, 70))\n"
+        "held = []\nwhile True:\n    try: held.append(os.dup(0))\n    except OSError: break\n"
+        "try: open('in.txt')\nexcept OSError: print('no')\n"
+    )
+    assert recording.stdout is not None
+    assert recording.stdout.read_text() == "no\n"
+    assert project.names(recording.reads) == {"step.py"}
+
+
+@posix_only
+@pytest.mark.parametrize("what", ["{d}", "os.path.dirname({d})", "'.mlbom'"])
+def test_a_step_that_removes_our_folders_leaves_a_recording(project: Project, what: str) -> None:
+    folder = "os.environ['MLBOM_RECORD_DIR']"
+    recording = project.run(f"import os, shutil\nshutil.rmtree({what.format(d=folder)})\n")
+    assert recording.succeeded
+    assert told(recording.unseen, "trace was removed")
+    assert (recording.stdout is None) == (what != "{d}")
+
+
+@posix_only
+def test_descriptor_3_is_the_programs(project: Project) -> None:
+    recording = project.run("print(open('step.py').fileno())")
+    assert recording.stdout is not None
+    assert recording.stdout.read_text() == "3\n"
+
+
+@posix_only
+def test_a_copy_that_keeps_its_time_is_an_output_outside_of_the_project(
+    project: Project, tmp_path: Path
+) -> None:
+    outside = tmp_path.resolve() / "kept.txt"
+    old = project.write("old.txt")
+    os.utime(old, (1, 1))
+    recording = project.run(f"import shutil\nshutil.copy2('old.txt', {str(outside)!r})\n")
+    assert recording.writes == (str(outside),)

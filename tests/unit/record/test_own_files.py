@@ -1,8 +1,10 @@
 """What is nobody's input."""
 
+import os
+
 import pytest
 
-from mlbom.record.own_files import OwnFiles
+from mlbom.record.own_files import OwnFiles, skipped_folders
 
 HOME = {"HOME": "/home/ada", "HF_HOME": "/scratch/hf"}
 OWN = OwnFiles("/home/ada/project", ["/opt/conda", "/home/ada/project/.venv"], HOME)
@@ -39,6 +41,9 @@ def test_own_files(path: str) -> None:
         "/home/ada/.keras/datasets/mnist.npz",
         "/opt/condata/x",
         "/mnt/usr/x",
+        "/dev/shm/train.bin",
+        "/run/user/1000/x",
+        "/usr/local/share/data/x",
     ],
 )
 def test_files_of_the_step(path: str) -> None:
@@ -49,6 +54,14 @@ def test_a_project_inside_of_a_system_folder_or_a_prefix_has_files_all_the_same(
     own = OwnFiles("/usr/src/app", ["/usr", "/usr/lib/python3.11"], {})
     assert not own.holds("/usr/src/app/train.py")
     assert own.holds("/usr/lib/python3.11/os.py")
+
+
+def test_the_recorder_passes_over_no_folder_with_data() -> None:
+    skipped = skipped_folders("/home/ada/project")
+    assert "/etc/" in skipped
+    assert "/usr/lib/" in skipped or not os.path.isdir("/usr/lib")
+    assert not "/dev/shm/x".startswith(skipped)
+    assert not "/usr/local/share/x".startswith(skipped)
 
 
 def test_what_programs_keep_for_themselves_is_no_output() -> None:

@@ -71,7 +71,7 @@ def test_a_programs_own_audit_hook_still_decides(project: Project) -> None:
 @posix_only
 def test_a_recorder_that_cannot_write_breaks_nothing(project: Project) -> None:
     recording = project.run(
-        "import os, shutil\nshutil.rmtree(os.environ['MLBOM_RECORD_DIR'])\nos.closerange(3, 64)\n"
+        "import os, shutil\nshutil.rmtree(os.environ['MLBOM_RECORD_DIR'])\nos.closerange(3, 128)\n"
         "for i in range(5): open('step.py').read(); open(f'out{i}', 'w').write('1')\n"
         "os.makedirs(os.environ['MLBOM_RECORD_DIR'])\nprint('done')\n"
     )
@@ -84,7 +84,7 @@ def test_a_recorder_that_cannot_write_breaks_nothing(project: Project) -> None:
 def test_a_program_that_closes_every_descriptor_gets_no_line_of_ours(project: Project) -> None:
     project.write("in.txt")
     recording = project.run(
-        "import os\nos.closerange(3, 64)\nkept = open('out.txt', 'w')\nfiles = [open(os.devnull)"
+        "import os\nos.closerange(3, 128)\nkept = open('out.txt', 'w')\nfiles = [open(os.devnull)"
         " for _ in range(8)]\nopen('in.txt').read()\nkept.write('mine')\n"
     )
     assert (project.root / "out.txt").read_text() == "mine"
@@ -96,7 +96,7 @@ def test_strange_opens_pass_and_are_told_where_they_are_files(project: Project) 
         project.write(name)
     recording = project.run(
         "import io, os, pathlib\n"
-        "open(b'a.txt').close(); pathlib.Path('b.txt').read_text(); os.close(os.open('c.txt', 0))\n"
+        "open(b'a.txt').close(); pathlib.Path('b.txt').read_text(); os.close(os.open(os.path.abspath('c.txt'), 0))\n"
         "io.FileIO('d.txt', 'r+').close()\n"
         "open(os.dup(0), closefd=True).close()\n"
         "for bad in ('no', '', 'a\\0b', 7777, 1.5, None):\n"

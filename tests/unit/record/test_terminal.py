@@ -26,7 +26,9 @@ print("recorded", r.exit_code, r.signal)
 """
 
 
-def in_terminal(project: Project, keys: bytes, ready: bytes) -> str:
+def in_terminal(
+    project: Project, keys: bytes, ready: bytes, script: str = "driver.py"
+) -> str:
     """Run the driver in a session of its own terminal, press keys, return what it shows."""
     import pty
 
@@ -34,7 +36,7 @@ def in_terminal(project: Project, keys: bytes, ready: bytes) -> str:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(project.root)
-        os.execv(sys.executable, [sys.executable, "driver.py"])  # noqa: S606 - a terminal's own
+        os.execv(sys.executable, [sys.executable, script])  # noqa: S606 - a terminal's own
     shown = b""
     while True:
         try:
@@ -83,3 +85,29 @@ def test_an_interrupted_python_ends_by_its_signal(project: Project) -> None:
     shown = in_terminal(project, b"\x03", b"ready")
     assert "KeyboardInterrupt" in shown
     assert "recorded None 2" in shown
+
+
+def test_a_command_that_stops_itself_gives_the_shell_its_terminal_back(project: Project) -> None:
+    project.write(
+        "step.py",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGTSTP)\nprint('went on', flush=True)\n",
+    )
+    project.write("driver.py", DRIVER.format(source=str(SOURCE)))
+    project.write(
+        "shell.py",
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTTOU, signal.SIG_IGN)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    os.setpgid(0, 0); os.tcsetpgrp(0, os.getpid())\n"
+        "    signal.signal(signal.SIGTTOU, signal.SIG_DFL)\n"
+        "    os.execv(sys.executable, [sys.executable, 'driver.py'])\n"
+        "_, status = os.waitpid(pid, os.WUNTRACED)\n"
+        "print('stopped', os.WIFSTOPPED(status), flush=True)\n"
+        "os.kill(pid, signal.SIGCONT)\n"
+        "print('ended', os.waitpid(pid, 0)[1], flush=True)\n",
+    )
+    shown = in_terminal(project, b"", b"", "shell.py")
+    assert "stopped True" in shown
+    assert "went on" in shown
+    assert "ended 0" in shown

@@ -40,8 +40,8 @@ def test_what_a_process_told_is_read(tmp_path: Path) -> None:
     write(
         tmp_path,
         START,
-        {"e": "read", "p": "/a", "s": [1, 2, 30], "m": 0},
-        {"e": "read", "p": "/a", "s": [1, 2, 20], "m": 1},
+        {"e": "read", "p": "/a", "s": [1, 2, 30, 4], "m": 0},
+        {"e": "read", "p": "/a", "s": [1, 2, 20, 4], "m": 1},
         {"e": "write", "p": "/b"},
         {"e": "seed", "v": {"torch": "1"}},
         {"e": "flag", "v": {"x": "1"}},
@@ -56,7 +56,7 @@ def test_what_a_process_told_is_read(tmp_path: Path) -> None:
     assert traced.flags == {"x": ["1", "2"]}
     assert traced.devices == {("H200", "uuid")}
     assert traced.failures == 2
-    assert trace.reads["/a"].stamp == Stamp(1, 2, 20)
+    assert trace.reads["/a"].stamp == Stamp(1, 2, 20, 4)
     assert trace.reads["/a"].is_module
     assert trace.writes == {"/b"}
     assert trace.malformed == 0
@@ -71,10 +71,13 @@ def test_what_a_process_told_is_read(tmp_path: Path) -> None:
         b"3",
         b"null",
         b"\xff\xfe",
-        b'{"e":"read","p":5,"s":[1,2,3],"m":0}',
+        b'{"e":"read","p":5,"s":[1,2,3,4],"m":0}',
         b'{"e":"read","p":"/a","s":[1,2],"m":0}',
-        b'{"e":"read","p":"/a\\u0000","s":[1,2,3],"m":0}',
-        b'{"e":"read","p":"/a","s":[1,2,"x"],"m":0}',
+        b'{"e":"read","p":"a","s":[1,2,3,4],"m":0}',
+        b'{"e":"read","p":"/\\ud800","s":[1,2,3,4],"m":0}',
+        b'{"e":"end","failures":1e999}',
+        b'{"e":"read","p":"/a\\u0000","s":[1,2,3,4],"m":0}',
+        b'{"e":"read","p":"/a","s":[1,2,3,"x"],"m":0}',
         b'{"e":"write"}',
         b'{"e":"seed","v":["torch"]}',
         b'{"e":"device","v":[["a"]]}',
@@ -142,3 +145,7 @@ def test_the_same_thing_from_a_hub_is_told_once() -> None:
         ("v2", "", ("/z",)),
         ("v1", "c", ("/a", "/b")),
     ]
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+    assert read_trace(tmp_path / "gone").is_lost

@@ -203,7 +203,7 @@ def test_a_command_cannot_break_out_of_card_or_report(tmp_path: Path) -> None:
 def test_the_report_shows_the_chain(graph: Graph) -> None:
     report = report_of(graph)
     section = report.partition('id="made"')[2].partition("</section>")[0]
-    steps = re.findall(r"<h3>(\w+) ", section)
+    steps = re.findall(r"<h3>(\w+)", section)
     assert steps == ["prep", "train", "eval"]
     assert "not observed: one worker was not seen" in section
     train = next(r for r in graph.nodes(Run) if r.kind == "train")

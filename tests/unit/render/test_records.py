@@ -10,12 +10,12 @@ from mlbom.attest.run_claim import StepKind, parse_run, run_statement
 from mlbom.digest.manifest import dir_hash, parse_manifest
 from mlbom.record.recording import Recording, RemoteInput, StepPlan, Usage
 from mlbom.render.records import (
-    StepFacts,
     classic_artifacts,
     private_inputs,
     step_claim,
     step_subjects,
 )
+from mlbom.render.step import StepFacts
 
 ROOT = Path("/home/ada/project")
 SCRIPT, DATA, OUT = (str(ROOT / name) for name in ("train.py", "data/private.csv", "out/model.bin"))
@@ -107,7 +107,15 @@ def test_command_and_variables_tell_nothing_of_the_host() -> None:
     )
     assert claim.folder == "sub"
     assert claim.parameters["environmentVariables"] == {"OMP_NUM_THREADS": "1"}
-    assert claim.unseen == ("cannot see rows.parquet well",)
+    assert claim.unseen == (f"cannot see <sha256:{'4' * 12}> well",)
+
+
+def test_a_private_input_is_not_named_by_the_command_either() -> None:
+    plan = replace(
+        facts().recording.plan, argv=("python", "train.py", f"--data={AWAY}", "data/private.csv")
+    )
+    claim = step_claim(facts(recording={"plan": plan}))
+    assert claim.command[2:] == (f"--data=<sha256:{'4' * 12}>", f"<sha256:{'2' * 12}>")
 
 
 def test_times_are_cut_to_seconds_and_usage_is_what_was_measured() -> None:
@@ -200,6 +208,18 @@ def test_the_link_names_what_the_record_names() -> None:
         f"sha256/{'4' * 64}": "4" * 64,
     }
     assert products == {"out/model.bin": "3" * 64}
+
+
+def test_two_outputs_of_one_name_are_both_stated() -> None:
+    places = ("/mnt/a/model.bin", "/mnt/b/model.bin")
+    told = facts(
+        recording={"writes": places},
+        digests={**DIGESTS, places[0]: "a" * 64, places[1]: "b" * 64},
+        names=dict.fromkeys(places, "model.bin"),
+    )
+    stated = {"model.bin": "a" * 64, f"sha256/{'b' * 64}": "b" * 64}
+    assert {subject.name: subject.sha256 for subject in step_subjects(told)} == stated
+    assert classic_artifacts(told)[1] == stated
 
 
 def test_the_claim_survives() -> None:

@@ -1,6 +1,7 @@
 """Records lead to a model by digest alone: forwards, backwards, and not one step further."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,14 +71,20 @@ def test_a_step_that_made_the_tokenizer_leads_to_the_model(tmp_path: Path) -> No
     assert names(joined(tmp_path)) == ["data"]
 
 
+def between(started: int, finished: int) -> dict[str, Any]:
+    return {"started": started, "finished": finished}
+
+
 def test_steps_are_joined_backwards_along_what_they_read(tmp_path: Path) -> None:
     runs = tmp_path / ".mlbom" / "runs"
-    make_record(runs / "a", "data", {"clean.csv": b"clean"}, {"raw.csv": b"raw"}, name="clean")
-    make_record(runs / "b", "data", {"tokens": b"tokens"}, {"x": b"clean"}, name="tokenise")
-    make_record(runs / "c", "train", {"ckpt.pt": b"checkpoint"}, {"y": b"tokens"})
+    first, second, third, fourth = (between(n, n + 1) for n in (10, 20, 30, 40))
+    clean, model = {"clean.csv": b"clean"}, {"model.safetensors": b"weights"}
+    make_record(runs / "a", "data", clean, {"raw.csv": b"raw"}, name="clean", **first)
     make_record(
-        runs / "d", "other", {"model.safetensors": b"weights"}, {"z": b"checkpoint"}, name="convert"
+        runs / "b", "data", {"tokens": b"tokens"}, {"x": b"clean"}, name="tokenise", **second
     )
+    make_record(runs / "c", "train", {"ckpt.pt": b"checkpoint"}, {"y": b"tokens"}, **third)
+    make_record(runs / "d", "other", model, {"z": b"checkpoint"}, name="convert", **fourth)
     make_record(runs / "e", "data", {"unused.csv": b"unused"}, name="unused")
     chain = joined(tmp_path)
     assert sorted(names(chain)) == ["clean", "convert", "tokenise", "train"]
@@ -87,6 +94,28 @@ def test_steps_are_joined_backwards_along_what_they_read(tmp_path: Path) -> None
     assert chain.after[by_name["tokenise"]] == (by_name["clean"],)
     assert chain.after[by_name["clean"]] == ()
     assert [c.name for c in chain.unrelated] == ["unused"]
+
+
+def test_a_data_step_repeated_after_the_training_made_nothing_of_it(tmp_path: Path) -> None:
+    runs = tmp_path / ".mlbom" / "runs"
+    data = {"tokens": b"tokens"}
+    before, again = between(10, 11), between(90, 91)
+    make_record(runs / "a", "data", data, name="first", **before)
+    make_record(runs / "b", "train", {"m.safetensors": b"weights"}, data, started=20, finished=30)
+    make_record(runs / "c", "data", data, name="again", **again)
+    chain = joined(tmp_path)
+    assert sorted(names(chain)) == ["first", "train"]
+    assert [c.name for c in chain.unrelated] == ["again"]
+
+
+def test_what_a_step_printed_joins_nothing(tmp_path: Path) -> None:
+    """`cat FILE` leaves a log with the bytes of FILE, and made nothing."""
+    runs = tmp_path / ".mlbom" / "runs"
+    make_record(
+        runs / "a", "data", {"logs/stdout.log": b"tokens"}, name="cat", started=10, finished=11
+    )
+    make_record(runs / "b", "train", {"m.safetensors": b"weights"}, {"x": b"tokens"})
+    assert names(joined(tmp_path)) == ["train"]
 
 
 def test_another_training_that_wrote_the_same_cache_is_not_joined(tmp_path: Path) -> None:
@@ -126,7 +155,10 @@ def test_a_failed_record_never_joins(tmp_path: Path) -> None:
     make_record(runs / "b", "train", {"model.safetensors": b"weights"}, exit_code=None, signal=9)
     chain = joined(tmp_path)
     assert names(chain) == []
-    assert sorted(c.outcome for c in chain.failed) == ["it ended with 1", "signal 9 ended it"]
+    assert sorted(c.failure for c in chain.failed) == [
+        "its command ended with 1",
+        "signal 9 ended its command",
+    ]
 
 
 def test_several_trainings_of_the_same_bytes_are_all_joined(tmp_path: Path) -> None:
