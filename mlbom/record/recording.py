@@ -115,7 +115,8 @@ class Recording:
         processes: every Python that the shim saw.
         reads: absolute paths of files that the step read and that were there before it started,
             sorted; neither the interpreter's and the system's own files nor `.mlbom`.
-        overwritten: those of `reads` that the step changed, so that the bytes it read are gone.
+        overwritten: those of `reads` that were changed, renamed or removed, so that the bytes read
+            are not what that name has now.
         writes: absolute paths of files that the step made or changed and that are still there.
         modules: those of `reads` that are Python sources imported or run.
         observers: methods that saw the step, for example `audit hook`, `fanotify`.

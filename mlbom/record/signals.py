@@ -40,7 +40,13 @@ class SignalForwarding:
         for name in _NAMES:
             number = getattr(signal, name, None)
             # None: not set from Python, so that it could not be set back.
-            if number is None or signal.getsignal(number) in (signal.SIG_IGN, None):
+            handler = None if number is None else signal.getsignal(number)
+            is_alarm_of_caller = name == "SIGALRM" and handler is not signal.SIG_DFL
+            if (
+                is_alarm_of_caller
+                or number is None
+                or signal.getsignal(number) in (signal.SIG_IGN, None)
+            ):
                 continue
             self._before[number] = signal.signal(number, self._take)
         return self

@@ -16,6 +16,8 @@ from mlbom.record.recording import PythonProcess, RemoteInput
 from mlbom.record.snapshot import Stamp
 
 _MOST_LINE_NBYTES = 4 * 1024 * 1024
+# Events that say no more than that something happened, and the field that remembers it.
+_MARKS = {"exec": "became_python", "network": "used_network", "step": "has_stepped"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -172,12 +174,8 @@ def _tell(traced: TracedProcess, kind: str, event: dict[str, Any]) -> None:
             traced.flags.setdefault(name, []).append(value)
     elif kind == "device":
         traced.devices.update((_text(name), _text(which)) for name, which in event["v"])
-    elif kind == "exec":
-        traced.became_python = True
-    elif kind == "network":
-        traced.used_network = True
-    elif kind == "step":
-        traced.has_stepped = True
+    elif kind in _MARKS:
+        setattr(traced, _MARKS[kind], True)
 
 
 def _started(event: dict[str, Any]) -> TracedProcess:

@@ -78,6 +78,9 @@ class FileWatch:
             "cpython.run_module": self._on_run,
             "cpython.run_command": self._on_run,
             "os.exec": self._on_exec,
+            "os.link": self._on_rename,
+            "os.rename": self._on_rename,
+            "os.truncate": self._on_truncate,
             "socket.connect": self._on_connect,
         }
 
@@ -193,6 +196,13 @@ class FileWatch:
 
     def _on_run(self, args: "tuple[Any, ...]") -> None:
         emit("argv", argv=list(getattr(sys, "argv", ())))
+
+    def _on_rename(self, args: "tuple[Any, ...]") -> None:
+        if args[3] == -1:  # else relative to another folder
+            self.note(args[1], "w")
+
+    def _on_truncate(self, args: "tuple[Any, ...]") -> None:
+        self.note(args[0], "w")
 
     def _on_exec(self, args: "tuple[Any, ...]") -> None:
         """Note that this process becomes another Python, if that has no recorder it is missed."""

@@ -318,15 +318,16 @@ def test_what_others_write_meanwhile_is_not_the_steps(project: Project) -> None:
 
     (project.root / "a").mkdir()
     (project.root / "b").mkdir()
+    project.write("old")
     other = threading.Thread(target=write)
     other.start()
     recording = project.run(
-        "import os, time\nopen('a/tmp', 'w').write('1'); os.rename('a/tmp', 'b/moved')\n"
+        "import os, time\nos.rename('old', 'published')\nopen('a/tmp', 'w').write('1'); os.rename('a/tmp', 'b/moved')\n"
         "open('a/ready', 'w').close()\nwhile not os.path.exists('theirs.txt'): time.sleep(0.01)\n",
         observe="fanotify",
     )
     other.join()
-    assert {"b/moved", "a/ready"} <= project.names(recording.writes)
+    assert {"b/moved", "a/ready", "published"} <= project.names(recording.writes)
     # Where the watch was not whole, nothing that changed is left out.
     is_whole = not [text for text in recording.unseen if "fanotify" in text]
     assert ("theirs.txt" in project.names(recording.writes)) != is_whole

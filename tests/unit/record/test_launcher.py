@@ -505,3 +505,12 @@ def test_a_copy_that_keeps_its_time_is_an_output_outside_of_the_project(
     os.utime(old, (1, 1))
     recording = project.run(f"import shutil\nshutil.copy2('old.txt', {str(outside)!r})\n")
     assert recording.writes == (str(outside),)
+
+
+def test_mlbom_itself_runs_inside_a_step(project: Project) -> None:
+    source = Path(__file__).parents[3]
+    recording = project.run(
+        f"import sys; sys.path.append({str(source)!r})\nfrom pathlib import Path\n"
+        "from mlbom.config import load_settings\nload_settings(Path.cwd(), {})\n"
+    )
+    assert recording.succeeded

@@ -26,9 +26,7 @@ print("recorded", r.exit_code, r.signal)
 """
 
 
-def in_terminal(
-    project: Project, keys: bytes, ready: bytes, script: str = "driver.py"
-) -> str:
+def in_terminal(project: Project, keys: bytes, ready: bytes, script: str = "driver.py") -> str:
     """Run the driver in a session of its own terminal, press keys, return what it shows."""
     import pty
 
