@@ -18,6 +18,7 @@ from mlbom.attest.bundle import (
     parse_bundle,
 )
 from mlbom.attest.dsse import parse_envelope
+from mlbom.attest.publickey import PublicKey
 from mlbom.attest.run_claim import StepKind, is_run, parse_run
 from mlbom.attest.statement import Statement, parse_statement
 from mlbom.attest.types import (
@@ -26,7 +27,7 @@ from mlbom.attest.types import (
     TEST_RESULT_PREDICATE,
 )
 from mlbom.collect.runs.record import Record
-from mlbom.errors import SecretLeakError, UnreadableError
+from mlbom.errors import MalformedError, SecretLeakError, UnreadableError
 from mlbom.formats.strict_json import parse_json
 from mlbom.openfile import read_regular
 from mlbom.outdir import file_name
@@ -59,6 +60,21 @@ def record_files(records: Iterable[Record], links: Mapping[str, bytes]) -> dict[
         _refuse_secrets(link, parse_envelope(parse_json(data, link)).payload)
         files[f"{FOLDER}/{link}"] = data
     return files
+
+
+def refuse_forged(records: Iterable[Record], key: PublicKey) -> None:
+    """Refuse a record that claims our key and not its signature; other keys are unknown here.
+
+    Raises:
+        MalformedError: naming the record.
+    """
+    for record in records:
+        if record.signer != key.hint:
+            continue
+        envelope = parse_bundle(parse_json(record.data, record.place)).envelope
+        if not key.verify(envelope.signature, envelope.covered):
+            message = f"{record.place} claims your key {key.hint}, and its signature does not fit"
+            raise MalformedError(message, hint="it was changed after it was signed: leave it out")
 
 
 def kept_bundles(folder: Path, digests: frozenset[str]) -> dict[str, bytes]:

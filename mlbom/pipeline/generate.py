@@ -42,7 +42,7 @@ from mlbom.render.statements import (
 from mlbom.render.summary import SUMMARY, render_summary
 from mlbom.render.templates import templates_digest
 from mlbom.render.validate import validate_bom
-from mlbom.sign.signer import Sealed, Signer, Timestamper, check_stampable, seal
+from mlbom.sign.signer import BundleSigner, Sealed, Signer, Timestamper, check_stampable, seal
 
 DECISIONS = "mlbom.review.yaml"
 
@@ -121,6 +121,10 @@ def generate(
     check_output(plan.output, (plan.path, plan.project_root))
     with project_lock(private) as writable:
         inspection = _inspect(request)
+        if signer and inspection.runs and not isinstance(signer, BundleSigner):
+            from mlbom.pipeline.attestations import refuse_forged
+
+            refuse_forged(inspection.runs.records, signer.public_key)
         result = _carrying(_documents(request, inspection), inspection, private)
         if signer:
             result = _signed(result, inspection, partial(seal, signer, stamp=stamp))

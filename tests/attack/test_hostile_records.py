@@ -1,5 +1,6 @@
 """Records made to mislead: what they carry must not speak for the model, the host or a person."""
 
+import base64
 import json
 import os
 from pathlib import Path
@@ -7,20 +8,23 @@ from pathlib import Path
 import pytest
 
 from mlbom.attest.resource import Resource
+from mlbom.errors import MalformedError
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import Environment, Model, Node, Package, Run, Runtime
 from mlbom.evidence.observation import Gap, GapKind, Observation
 from mlbom.evidence.origin import Method, Origin, Visibility
 from mlbom.evidence.store import dump_graph
+from mlbom.pipeline.generate import GenerateRequest, generate
 from mlbom.render.cyclonedx import build_bom
 from mlbom.render.registry import render_documents
 from mlbom.render.validate import validate_bom
-from tests.fixtures.projects import graph_of, training_project
+from tests.fixtures.projects import graph_of, plan_for, training_project
 from tests.fixtures.records import (
     environment_resource,
     make_record,
     record_key,
     record_statement,
+    recorded_project,
     run_claim,
     sha256_of,
     write_payload,
@@ -187,3 +191,20 @@ def test_names_of_inputs_with_control_characters_reach_no_output(tmp_path: Path)
         assert "\x1b" not in text
         assert "\u202e" not in text
     assert json.loads(render_documents(graph, "1.7")[0].data)
+
+
+def test_a_record_that_claims_our_own_key_is_checked(tmp_path: Path) -> None:
+    """Nothing of it reaches card or BOM: the previous output stays as it was."""
+    key = record_key(tmp_path / "keys")
+    project = recorded_project(tmp_path / "p", key)
+    request = GenerateRequest(plan=plan_for(project))
+    assert generate(request, key).bundles
+    (record,) = project.glob(".mlbom/runs/*train*/record.sigstore.json")
+    document = json.loads(record.read_bytes())
+    payload = base64.b64decode(document["dsseEnvelope"]["payload"])
+    forged = payload.replace(b'"exitCode":0', b'"exitCode": 0')
+    assert forged != payload
+    document["dsseEnvelope"]["payload"] = base64.b64encode(forged).decode()
+    record.write_text(json.dumps(document))
+    with pytest.raises(MalformedError, match="its signature does not fit"):
+        generate(request, key)
