@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbom.errors import ConfigurationError, LimitError
+from mlbom.guard import PASSPHRASE_VARIABLE
 from mlbom.openfile import read_regular
 
 SettingValue = str | bool | tuple[str, ...]
@@ -60,7 +61,7 @@ SETTINGS = (
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 # Variables of mlbom that are no settings.
-OTHER_VARIABLES = frozenset({"MLBOM_KEY_PASSPHRASE"})
+OTHER_VARIABLES = frozenset({PASSPHRASE_VARIABLE})
 # Variables of the project's own Makefile and Action, and those that `mlbom run` sets.
 _OUTSIDE = ("MLBOM_ORACLE", "MLBOM_ACTION_", "MLBOM_RECORD_")
 _MAX_BYTES = 1024 * 1024

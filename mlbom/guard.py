@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes, urlsplit, urlunsplit
 
+# Never handed to another process, never published.
+PASSPHRASE_VARIABLE = "MLBOM_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
+
 
 @dataclass(frozen=True, slots=True)
 class SecretRule:

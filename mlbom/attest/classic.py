@@ -119,16 +119,15 @@ def link_name(step: str, identity: str) -> str:
     return f"{step}.{identity[:_KEYID_PREFIX]}{LINK_SUFFIX}"
 
 
-def link_payload(  # noqa: PLR0913 - the six fields of a link
+def link_payload(
     name: str,
     materials: Mapping[str, str],
     products: Mapping[str, str],
     command: Iterable[str],
     *,
     byproducts: Mapping[str, Any] | None = None,
-    environment: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return the unsigned bytes of a link.
+    """Return the unsigned bytes of a link; its environment is empty, the record tells that.
 
     Args:
         name: of the step, as a layout calls it.
@@ -136,7 +135,6 @@ def link_payload(  # noqa: PLR0913 - the six fields of a link
         products: the same for what it wrote.
         command: argv.
         byproducts: JSON values; `return-value` is the exit status.
-        environment: JSON values.
     """
     return canonical_json(
         {
@@ -146,7 +144,7 @@ def link_payload(  # noqa: PLR0913 - the six fields of a link
             "products": {path: {"sha256": digest} for path, digest in products.items()},
             "command": list(command),
             "byproducts": dict(byproducts or {}),
-            "environment": dict(environment or {}),
+            "environment": {},
         }
     )
 

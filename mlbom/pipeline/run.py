@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlbom import guard
-from mlbom.attest.classic import classic_envelope, keyid, link_name, link_payload
+from mlbom.attest.classic import MOST_LINK, classic_envelope, keyid, link_name, link_payload
 from mlbom.attest.run_claim import RunClaim, StepKind, run_statement
 from mlbom.attest.statement import Statement
 from mlbom.attest.types import PAYLOAD_TYPE
 from mlbom.collect.repository.source import read_source
+from mlbom.collect.runs.record import RECORD, UNSIGNED
 from mlbom.errors import (
     CommandNotStartedError,
     MlbomError,
@@ -37,11 +38,6 @@ from mlbom.render.records import (
 )
 from mlbom.render.step import StepFacts
 from mlbom.sign.signer import BundleSigner, Signer, Timestamper, check_stampable, seal
-
-RECORD = "record.sigstore.json"
-UNSIGNED = "record.intoto.json"
-# in-toto's own limit for what a link should weigh (chain.md section 2).
-_MOST_LINK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +219,7 @@ def _link(folder: Path, facts: StepFacts, claim: RunClaim, signer: Signer) -> Pa
         claim.command,
         byproducts={"return-value": claim.exit_code, "signal": claim.signal},
     )
-    if len(payload) > _MOST_LINK:
+    if len(payload) > MOST_LINK:
         return None
     _refuse_secrets(payload)
     identity = keyid(signer.public_key)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlbom.errors import CommandNotStartedError, EnvironmentFailureError, PathNotFoundError
+from mlbom.guard import PASSPHRASE_VARIABLE
 from mlbom.record.attribution import Evidence
 from mlbom.record.child import Command, Ended, run_child
 from mlbom.record.energy.meter import EnergyMeter, EnergyReading
@@ -29,7 +30,6 @@ DIFFERENCE = "stat difference"
 # Set for the command by us; never part of what is recorded of its environment.
 _DIR, _ROOT, _SKIP = "MLBOM_RECORD_DIR", "MLBOM_RECORD_ROOT", "MLBOM_RECORD_SKIP"
 _OURS = (_DIR, _ROOT, _SKIP)
-_PASSPHRASE = "MLBOM_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +160,7 @@ def _writing() -> Iterator[None]:
 
 def _recorded(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the command without our own, also those of a recorder around us."""
-    variables = {k: v for k, v in environment.items() if k not in (*_OURS, _PASSPHRASE)}
+    variables = {k: v for k, v in environment.items() if k not in (*_OURS, PASSPHRASE_VARIABLE)}
     if "PYTHONPATH" in variables and _DIR in environment:
         entries = variables.pop("PYTHONPATH").split(os.pathsep)
         if kept := [entry for entry in entries if entry != str(SHIM)]:

@@ -14,6 +14,7 @@ from mlbom.errors import (
     SigningError,
     UnsafeKeyFileError,
 )
+from mlbom.guard import PASSPHRASE_VARIABLE
 from mlbom.openfile import open_regular
 from mlbom.sign.signer import KeyAccess
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 1024
 ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
-PASSPHRASE_VARIABLE = "MLBOM_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 
 class KeyFileSigner:

@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 from mlbom.attest.dsse import Envelope, pae
 from mlbom.attest.publickey import PublicKey, public_key_value
 from mlbom.errors import PublicKeyError, SigningError, UsageError
-from mlbom.sign.keyfile import PASSPHRASE_VARIABLE, KeyFileSigner, take_passphrase
+from mlbom.guard import PASSPHRASE_VARIABLE
+from mlbom.sign.keyfile import KeyFileSigner, take_passphrase
 from mlbom.sign.signer import KeyAccess
 
 # Signature schemes that `PublicKey.verify` knows; a key of any other would sign in vain.

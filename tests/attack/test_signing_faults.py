@@ -15,7 +15,8 @@ import pytest
 
 from mlbom.attest.dsse import Envelope
 from mlbom.cli.main import run
-from mlbom.sign.keyfile import PASSPHRASE_VARIABLE, KeyFileSigner
+from mlbom.guard import PASSPHRASE_VARIABLE
+from mlbom.sign.keyfile import KeyFileSigner
 from mlbom.sign.newkey import KeyPaths, make_key
 from mlbom.sign.signer import open_signer, own_envelope
 from tests.fixtures.loopback import Answer, Asked, serving

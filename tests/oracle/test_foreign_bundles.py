@@ -1,7 +1,5 @@
 """What model_signing signs, verified by us: keys, certificates, one file, its own order."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,18 +11,6 @@ from tests.fixtures.tiny_release import MODEL_FILES, write_files
 from tests.unit.verify.test_authority import BETWEEN, CODE, END, ROOT, make, pem, usage
 
 pytestmark = pytest.mark.oracle
-
-
-@pytest.fixture(scope="module")
-def model_signing() -> str:
-    """Return the command, from the environment named by MLBOM_ORACLE_VENV or from PATH."""
-    folder = os.environ.get("MLBOM_ORACLE_VENV")
-    own = Path(folder).absolute() / "bin" / "model_signing" if folder else None
-    found = str(own) if own and own.is_file() else shutil.which("model_signing")
-    if found is None and "MLBOM_ORACLES_REQUIRED" not in os.environ:
-        pytest.skip("model_signing is not installed")
-    assert found, "model_signing is not installed"
-    return found
 
 
 def signed(command: str, method: str, model: Path, *options: str) -> Path:

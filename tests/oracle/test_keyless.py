@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,20 +56,27 @@ def start(version: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["rekor-v1", "rekor-v2"])
-def running(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Instance]:
-    server = start(request.param)
+@contextmanager
+def served(version: int, folder: Path) -> Iterator["Instance"]:
+    """Run an instance for a while; its trust configuration goes into a folder."""
+    server = start(version)
     try:
         assert server.stdout
         told = server.stdout.readline()
-        config = tmp_path_factory.mktemp("sigstore") / "trust.json"
+        config = folder / "trust.json"
         config.write_text(told)
         yield Instance(json.loads(told)["signingConfig"]["caUrls"][0]["url"], config)
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["rekor-v1", "rekor-v2"])
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Instance]:
+    with served(request.param, tmp_path_factory.mktemp("sigstore")) as instance:
+        yield instance
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The reference implementation of OMS checks our weights statement against the model's files."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,18 +12,6 @@ from mlbom.sign.newkey import KEY_NAMES, LOST_VERIFIERS
 from tests.fixtures.tiny_release import TinyRelease, new_signer, write_files
 
 pytestmark = pytest.mark.oracle
-
-
-@pytest.fixture(scope="module")
-def model_signing() -> str:
-    """Return the command, from the environment named by MLBOM_ORACLE_VENV or from PATH."""
-    folder = os.environ.get("MLBOM_ORACLE_VENV")
-    own = Path(folder).absolute() / "bin" / "model_signing" if folder else None
-    found = str(own) if own and own.is_file() else shutil.which("model_signing")
-    if found is None and "MLBOM_ORACLES_REQUIRED" not in os.environ:
-        pytest.skip("model_signing is not installed")
-    assert found, "model_signing is not installed"
-    return found
 
 
 def accepts(command: str, release: TinyRelease, *options: str) -> bool:

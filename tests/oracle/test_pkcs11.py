@@ -13,7 +13,7 @@ import pytest
 from mlbom.attest.bundle import parse_bundle
 from mlbom.attest.dsse import pae
 from mlbom.attest.publickey import PublicKey, parse_public_key
-from mlbom.sign.keyfile import PASSPHRASE_VARIABLE
+from mlbom.guard import PASSPHRASE_VARIABLE
 from mlbom.sign.newkey import KEY_NAMES, KeyPaths, make_key
 from tests.fixtures.tiny_release import write_files
 

@@ -1,8 +1,6 @@
 """The reference implementation of OMS checks what `mlbom sign` signs, and `mlbom` builds on its."""
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,24 +61,12 @@ class Signed:
         return told if done.returncode else ""
 
 
-@pytest.fixture(scope="module")
-def tool() -> str:
-    """Return the command, from the environment named by MLBOM_ORACLE_VENV or from PATH."""
-    folder = os.environ.get("MLBOM_ORACLE_VENV")
-    own = Path(folder).absolute() / "bin" / "model_signing" if folder else None
-    found = str(own) if own and own.is_file() else shutil.which("model_signing")
-    if found is None and "MLBOM_ORACLES_REQUIRED" not in os.environ:
-        pytest.skip("model_signing is not installed")
-    assert found, "model_signing is not installed"
-    return found
-
-
 @pytest.fixture
-def signed(tool: str, tmp_path: Path) -> Signed:
+def signed(model_signing: str, tmp_path: Path) -> Signed:
     write_files(tmp_path / "model", MODEL)
     key = KeyPaths.of(tmp_path / "keys" / "k.pem")
     make_key(key)
-    signed = Signed(tmp_path / "model", key, tool)
+    signed = Signed(tmp_path / "model", key, model_signing)
     assert signed.sign() == 0
     return signed
 

@@ -19,7 +19,7 @@ from mlbom.verify.signers.certificates import certified_signer, newest_key_of
 from mlbom.verify.verdict import Verdict
 from tests.fixtures.mutations import MUTATIONS, mutated
 from tests.fixtures.tiny_release import TinyRelease, write_files
-from tests.oracle.test_keyless import IDENTITY, STATEMENT, Instance, start
+from tests.oracle.test_keyless import IDENTITY, STATEMENT, Instance, served
 
 pytest.importorskip("sigstore")
 pytestmark = pytest.mark.oracle
@@ -44,18 +44,9 @@ class Private:
 def private(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Private]:
-    server = start(request.param)
-    try:
-        assert server.stdout
-        told = server.stdout.readline()
-        config = tmp_path_factory.mktemp("sigstore") / "trust.json"
-        config.write_text(told)
-        parsed = json.loads(told)
-        instance = Instance(parsed["signingConfig"]["caUrls"][0]["url"], config)
-        yield Private(instance, json.dumps(parsed["trustedRoot"]).encode())
-    finally:
-        server.kill()
-        server.wait()
+    with served(request.param, tmp_path_factory.mktemp("sigstore")) as instance:
+        root = json.loads(instance.config.read_text())["trustedRoot"]
+        yield Private(instance, json.dumps(root).encode())
 
 
 @pytest.fixture

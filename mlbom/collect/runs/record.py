@@ -26,7 +26,8 @@ from mlbom.errors import MalformedError, UnreadableError
 from mlbom.formats.strict_json import parse_json
 from mlbom.openfile import read_regular
 
-RECORD_NAMES = ("record.sigstore.json", "record.intoto.json")
+# What `mlbom run` writes: signed, or bare when nobody signed.
+RECORD, UNSIGNED = RECORD_NAMES = ("record.sigstore.json", "record.intoto.json")
 _LATEST = 2**35
 _LARGEST = 2**53
 _DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "gitCommit": re.compile(r"[0-9a-f]{40,64}")}

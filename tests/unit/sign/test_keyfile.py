@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 from mlbom.attest.dsse import pae
 from mlbom.attest.types import PAYLOAD_TYPE
 from mlbom.errors import MlbomError, PathNotFoundError, SigningError, UnsafeKeyFileError
-from mlbom.sign.keyfile import PASSPHRASE_VARIABLE, KeyFileSigner, take_passphrase
+from mlbom.guard import PASSPHRASE_VARIABLE
+from mlbom.sign.keyfile import KeyFileSigner, take_passphrase
 from mlbom.sign.newkey import KEY_NAMES, KeyPaths, make_key
 from mlbom.sign.signer import KeyAccess, open_signer
 from mlbom.status import ExitStatus
