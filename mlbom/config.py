@@ -58,6 +58,7 @@ SETTINGS = (
     Setting("publish-names", False, "publish the names of dataset files"),
     Setting("require-clean", False, "findings (exit 1) when the tree is dirty"),
     Setting("allow-incomplete", False, "end with 0 although something could not be read"),
+    Setting("yes", False, "reproduce runs code without asking; a project cannot say it"),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 # Variables of mlbom that are no settings.

@@ -27,6 +27,7 @@ from mlbom.errors import MalformedError
 BUILDER_ID = f"{OWN_TYPES}run"
 # The evidence of the environment that the step ran in: a byproduct that carries its content.
 ENVIRONMENT_NAME = "environment.json"
+TRACE_NAME, TRACE_ROOT = "step trace", "mlbom_traceRoot"
 # More inputs or outputs than this are stated by one manifest (chain.md section 2).
 MOST_FILES = 256
 INPUTS_MANIFEST, OUTPUTS_MANIFEST = "inputs.manifest", "outputs.manifest"
@@ -36,7 +37,6 @@ MANIFEST_TYPE = "text/plain"
 NAMELESS = "sha256/"
 # SHA-256 of no bytes at all: equal in every project, so it joins nothing.
 EMPTY = hashlib.sha256(b"").hexdigest()
-
 
 # What a step that left nothing is stated of. They join nothing: `cat FILE` prints what is there.
 LOG_NAMES = ("stdout.log", "stderr.log")
@@ -126,6 +126,12 @@ class RunClaim:
         """Return the evidence of the environment that the record carries, or None."""
         found = (r.content for r in self.byproducts if r.name == ENVIRONMENT_NAME)
         return next(found, None)
+
+    @property
+    def trace_root(self) -> str:
+        """Return the root over every step of the training, or an empty text when it has none."""
+        found = (r.annotations.get(TRACE_ROOT) for r in self.byproducts if r.name == TRACE_NAME)
+        return next((root for root in found if isinstance(root, str)), "")
 
 
 def run_statement(claim: RunClaim, subjects: Iterable[Subject]) -> Statement:

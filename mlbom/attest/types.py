@@ -19,8 +19,8 @@ VSA_PREDICATE = "https://slsa.dev/verification_summary/v1"
 TEST_RESULT_PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 SVR_PREDICATE = "https://in-toto.io/attestation/svr/v0.2"
 
-# How a test result and a verification summary say what came out.
-PASSED, FAILED = "PASSED", "FAILED"
+# How a test result and a verification summary say what came out; only the former warns.
+PASSED, WARNED, FAILED = "PASSED", "WARNED", "FAILED"
 
 # Digest algorithms of the imprint in a timestamp, by object identifier (RFC 5754 section 2).
 IMPRINTS = {

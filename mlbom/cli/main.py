@@ -17,6 +17,8 @@ COMMANDS = {
     "run": ("mlbom.cli.run", "run one step and record what it read, wrote and ran on"),
     "generate": ("mlbom.cli.generate", "inspect a project; write BOM, card, report, signed"),
     "verify": ("mlbom.cli.verify", "check a release: signatures, digests, chain"),
+    "reproduce": ("mlbom.cli.reproduce", "re-train, compare, name the first difference, attest it"),
+    "tensors": ("mlbom.cli.tensors", "compare two files of weights"),
     "policy": ("mlbom.cli.policy", "check, sign or compile a policy; withdraw a release"),
     "sign": ("mlbom.cli.sign", "sign every file of a model (OpenSSF Model Signing)"),
     "keys": ("mlbom.cli.keys", "make a signing key, show one, or replace one"),

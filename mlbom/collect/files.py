@@ -3,7 +3,6 @@
 import posixpath
 from collections.abc import Iterator, Mapping
 
-from mlbom.collect.models import is_weight_name
 from mlbom.collect.scope import ModelTree, Witness
 from mlbom.digest.hashing import FileDigest
 from mlbom.digest.tree import Entry, EntryKind
@@ -11,6 +10,7 @@ from mlbom.errors import UnreadableError
 from mlbom.evidence.nodes import File, Model
 from mlbom.evidence.observation import Gap, GapKind, Observation
 from mlbom.evidence.origin import Method
+from mlbom.formats.weight_names import is_weight_name
 
 _TOKENIZER = {
     "tokenizer.json",

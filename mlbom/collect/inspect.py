@@ -7,9 +7,11 @@ import fnmatch
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlbom.attest.bundle import FOLDER
 from mlbom.collect.datasets import DataTree, dataset_manifest, find_datasets, observe_dataset
 from mlbom.collect.files import observe_files
 from mlbom.collect.identity import ReleaseFacts, observe_identity
@@ -28,25 +30,14 @@ from mlbom.evidence.observation import Gap, Observation
 from mlbom.guard import unicode_path
 
 if TYPE_CHECKING:
+    from mlbom.collect.reproductions import KeptReproductions
     from mlbom.collect.runs.inspection import RecordedRuns
 
 # Folders of tools and environments: never part of a project's own code, data or weights.
-_TOOL_FOLDERS = {
-    ".git",
-    ".mlbom",
-    ".venv",
-    "venv",
-    ".conda",
-    "node_modules",
-    CACHE_FOLDER,
-    ".tox",
-    ".nox",
-    ".mypy_cache",
-    ".ruff_cache",
-    ".pytest_cache",
-    ".hypothesis",
-    ".ipynb_checkpoints",
-}
+_TOOL_FOLDERS = frozenset(
+    ".git .mlbom .venv venv .conda node_modules .tox .nox .mypy_cache .ruff_cache .pytest_cache "
+    ".hypothesis .ipynb_checkpoints".split()
+) | {CACHE_FOLDER}
 _FOREIGN_MARKS = ("pyvenv.cfg", "model.manifest")
 # Above this much data the content of datasets is read only when that was asked for.
 _DATA_LIMIT = 50 * 1024**3
@@ -99,6 +90,7 @@ class Inspection:
         ignored: the ignore list that the manifest was made with.
         data_manifests: manifest bytes by dataset path.
         runs: what the records of runs told, or None when there was no record to look at.
+        reproductions: what was stated of training again, or None when nothing is kept.
     """
 
     scope: Scope
@@ -108,6 +100,7 @@ class Inspection:
     ignored: tuple[str, ...]
     data_manifests: Mapping[str, bytes]
     runs: "RecordedRuns | None" = None
+    reproductions: "KeptReproductions | None" = None
 
 
 def inspect(
@@ -134,6 +127,8 @@ def inspect(
     manifest = manifest_bytes((path, d.sha256) for path, d in files.items())
     data = {t.path: [digests[t.in_path(e)] for e in t.files] for t in reading}
     graph, runs = _with_runs(scope, plan, told, Hashed(files=files, datasets=data))
+    kept = _reproductions(scope, plan, files)
+    graph = graph.merge(kept.graph) if kept else graph
     digest = Digest("sha256", dir_hash(manifest))
     graph = graph.merge(Graph.of(observe_identity(scope, graph, facts, digest, ignored)))
     return Inspection(
@@ -144,6 +139,7 @@ def inspect(
         ignored=ignored,
         data_manifests={tree.path: dataset_manifest(tree, digests) for tree in reading},
         runs=runs,
+        reproductions=kept,
     )
 
 
@@ -159,6 +155,18 @@ def _with_runs(
     model = joined_model(scope, told, hashed, plan.grams_per_kwh)
     runs = inspect_runs(plan.runs, folder, model)
     return runs.merged(told, named=plan.python is not None), runs
+
+
+def _reproductions(
+    scope: Scope, plan: InspectionPlan, files: Mapping[str, FileDigest]
+) -> "KeptReproductions | None":
+    """Return what earlier commands kept of training this model again."""
+    folder = plan.project_root / ".mlbom" / FOLDER
+    if not folder.is_dir():
+        return None
+    from mlbom.collect.reproductions import inspect_reproductions
+
+    return inspect_reproductions(folder, files, scope.model.weights)
 
 
 def list_models(plan: InspectionPlan) -> tuple[ModelTree, ...]:
@@ -281,7 +289,4 @@ def _to_hash(scope: Scope, datasets: Iterable[DataTree]) -> Iterable[tuple[str, 
 
 
 def _reader(path: Path) -> Callable[[str], bytes]:
-    def read(name: str) -> bytes:
-        return read_below(path, name, DOCUMENT_LIMIT)
-
-    return read
+    return partial(read_below, path, limit=DOCUMENT_LIMIT)

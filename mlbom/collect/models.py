@@ -14,7 +14,7 @@ from mlbom.collect.scope import ModelTree
 from mlbom.digest.tree import Entry, EntryKind
 from mlbom.errors import MalformedError, NoWeightsError, SeveralModelsError, UnreadableError
 from mlbom.formats.strict_json import parse_json
-from mlbom.formats.weight_names import WEIGHT_SUFFIXES
+from mlbom.formats.weight_names import WEIGHT_INDEX, WEIGHT_SUFFIXES, is_weight_name
 
 # A directory with one of these and weights anywhere below is a model directory.
 LOADER_FILES = ("model_index.json", "modules.json", "saved_model.pb", "MLmodel")
@@ -24,25 +24,7 @@ _CONFIG_KEYS = ("model_type", "architectures", "_class_name", "peft_type", "auto
 
 # Formats that hold data as often as weights: weights only inside a model directory.
 _AMBIGUOUS_SUFFIXES = (".npz", ".h5", ".pkl", ".pickle", ".joblib", ".msgpack")
-_WEIGHT_BIN = re.compile(r"(pytorch_model|model|adapter_model|diffusion_pytorch_model|ggml).*\.bin")
 _SHARD = re.compile(r".+-\d{5}-of-\d{5}\.\w+")
-_INDEX = re.compile(r".+\.(safetensors|bin)\.index\.json")
-# What trainers leave beside weights: part of the tree, not weights of the model.
-_TRAINING_STATE = re.compile(r"(optimizer|scheduler|rng_state|scaler|training_args).*")
-
-
-def is_weight_name(path: str) -> bool:
-    """Return whether a file of this name holds weights, or lists the shards that do."""
-    name = posixpath.basename(path)
-    if _TRAINING_STATE.fullmatch(name):
-        return False
-    if name.endswith(".bin"):
-        return bool(_WEIGHT_BIN.fullmatch(name))
-    return (
-        bool(_INDEX.fullmatch(name))
-        or name == "saved_model.pb"
-        or name.lower().endswith(WEIGHT_SUFFIXES)
-    )
 
 
 def find_models(entries: Iterable[Entry], read: Callable[[str], bytes]) -> tuple[ModelTree, ...]:
@@ -78,7 +60,8 @@ def named_model(
         if path not in by_path:
             message = f"weights not found: {path}"
             raise NoWeightsError(message, looked=[path])
-    shards = {s for path in wanted if _INDEX.fullmatch(path) for s in _listed_shards(path, read)}
+    indexes = [path for path in wanted if WEIGHT_INDEX.fullmatch(path)]
+    shards = {shard for path in indexes for shard in _listed_shards(path, read)}
     members = sorted({*wanted, *(shards & set(by_path))}, key=os.fsencode)
     files = tuple(by_path[path] for path in members)
     wanted = tuple(path for path in wanted if path not in shards)
@@ -191,7 +174,7 @@ def _without_shards(weights: Iterable[str]) -> tuple[str, ...]:
 
 
 def _index_suffix(path: str) -> str:
-    match = _INDEX.fullmatch(path)
+    match = WEIGHT_INDEX.fullmatch(path)
     return f".{match[1]}" if match else ""
 
 
@@ -200,7 +183,7 @@ def _file_trees(
 ) -> Iterable[ModelTree]:
     by_path: Mapping[str, Entry] = {e.path: e for e in files}
     shards: dict[str, set[str]] = defaultdict(set)
-    for index in (w for w in weights if _INDEX.fullmatch(w)):
+    for index in (w for w in weights if WEIGHT_INDEX.fullmatch(w)):
         shards[index] = _listed_shards(index, read) & set(by_path)
     taken = {shard for listed in shards.values() for shard in listed}
     for path in weights:

@@ -81,6 +81,17 @@ class StateError(MlbomError):
     hint = "--state FILE names another memory; a new one knows of no earlier release"
 
 
+class MissingExtraError(MlbomError):
+    """A library that this needs is not installed: it comes with an extra of mlbom.
+
+    The hint names the extra. Without `numpy` tensors can still be told to be equal or not
+    (`mlbom tensors diff --bits`); only by how much they differ is not measured.
+    """
+
+    code = "E0511"
+    hint = "pip install 'mlbom[all]'"
+
+
 class RefusedError(MlbomError):
     """mlbom refuses to go on, because going on would do harm."""
 

@@ -131,3 +131,16 @@ class PolicyError(UsageError):
 
     code = "E0120"
     hint = "mlbom policy check FILE reads a policy and tells what is wrong with it"
+
+
+class ConsentError(UsageError):
+    """`mlbom reproduce` runs the code of the project, and nobody has said that it may.
+
+    It asks once for each project in a terminal. Elsewhere say it with `--yes` or `MLBOM_YES=1`; a
+    project's own file cannot say it. The sandbox (docs/reproduction.md) keeps honest code from
+    disturbing the result, and keys out of easy reach; it is no wall against code that wants to
+    do harm.
+    """
+
+    code = "E0112"
+    hint = "mlbom reproduce --yes, when you trust the project's code"

@@ -10,7 +10,7 @@ Units: `nbytes` bytes, `*_time` seconds since 1970 UTC, `*_count` and `parameter
 from dataclasses import dataclass
 
 from mlbom.evidence.digest import Digest
-from mlbom.evidence.run import Metric, Run
+from mlbom.evidence.run import Metric, Reproduction, Run
 from mlbom.evidence.values import EXACT, Count, Pair, exact
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Project",
     "Release",
     "Repository",
+    "Reproduction",
     "Run",
     "Runtime",
     "Value",
@@ -284,6 +285,7 @@ Node = (
     | Document
     | Metric
     | Run
+    | Reproduction
 )
 NODE_TYPES: tuple[type[Node], ...] = Node.__args__
 Item = str | Digest | Count | Pair

@@ -1,4 +1,4 @@
-"""The nodes of recorded steps, and of the numbers that a step or an author reports."""
+"""The nodes of recorded steps, of training again, and of the numbers that somebody reports."""
 
 from dataclasses import dataclass
 
@@ -68,3 +68,35 @@ class Run:
     energy_j: tuple[Count, ...] = ()
     energy_kwh: float | None = None
     co2_g: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproduction:
+    """What somebody states of having trained again; who signed it stands nowhere here.
+
+    Its id is `reproduction:` and the first 16 digits of `details`, the digest of the details that
+    the statements name; where another tool made the only statement, of that statement's payload.
+    `result` is PASSED or FAILED, `finished` the time that the statement tells, `original` the
+    payload of the record that the runs were compared with, and `files` are the model's weight
+    files that it is about.
+    """
+
+    id: str = exact()
+    level: str | None = None
+    required: str | None = None
+    result: str | None = None
+    mode: str | None = None
+    runs: int | None = None
+    finished: int | None = None
+    recorder: str | None = None
+    original: Digest | None = None
+    commit: str | None = exact()
+    rebuilds: tuple[Digest, ...] = ()
+    details: Digest | None = None
+    builder: str | None = None
+    isolated: bool | None = None
+    control: bool | None = None
+    thresholds: tuple[Pair, ...] = ()
+    reasons: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    files: tuple[str, ...] = exact(())

@@ -8,10 +8,11 @@ is five pickles and the storages behind them, so its tensors are known. Sources:
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import SEEK_CUR, BytesIO
 from typing import BinaryIO
 
-from mlbom.errors import MalformedError
+from mlbom.errors import MalformedError, UnknownFormatError
 from mlbom.evidence.nodes import Pair
 from mlbom.formats.compressed import compression, first_bytes, unpack
 from mlbom.formats.joblib_arrays import array_payload
@@ -99,24 +100,62 @@ def _sklearn_version(found: PickleFacts) -> Iterator[Pair]:
             return
 
 
+@dataclass(frozen=True, slots=True)
+class LegacyCheckpoint:
+    """A file in torch's old layout, walked.
+
+    Args:
+        checkpoint: its object.
+        begins: offset in the file of each storage, by key; known once its storages were asked for.
+    """
+
+    checkpoint: Checkpoint
+    begins: dict[str, int]
+
+
+def open_legacy(stream: BinaryIO, nbytes: int) -> LegacyCheckpoint:
+    """Walk a file in torch's old layout.
+
+    Raises:
+        UnknownFormatError: a pickle that is no such file.
+        MalformedError: its numbers are not little-endian.
+    """
+    stream.seek(0)
+    head = stream.read(HEAD_BYTES)
+    if walk(BytesIO(head), len(head), max_streams=1).values != (LEGACY_MAGIC,):
+        message = "no reader for the tensors of this format: a pickle that torch did not write"
+        raise UnknownFormatError(message)
+    legacy = _legacy(stream, nbytes)
+    told = legacy.checkpoint.found.values[2:3]
+    if not told or not isinstance(told[0], dict) or told[0].get("little_endian") is not True:
+        message = "the file does not say that its numbers are little-endian: could not tell"
+        raise MalformedError(message)
+    return legacy
+
+
 def _legacy_facts(stream: BinaryIO, nbytes: int) -> WeightFacts:
+    return checkpoint_facts(_legacy(stream, nbytes).checkpoint)
+
+
+def _legacy(stream: BinaryIO, nbytes: int) -> LegacyCheckpoint:
     """Magic number, protocol, system, object and storage keys are a pickle each; then storages."""
     stream.seek(0)
     found = walk(stream, nbytes, max_streams=_LEGACY_STREAMS)
     complete = len(found.values) == _LEGACY_STREAMS
+    begins: dict[str, int] = {}
 
     def stored(storages: Storages) -> dict[str, int]:
         stream.seek(found.end)
-        return _legacy_storages(stream, nbytes - found.end, found.values[4], storages)
+        sizes = _legacy_storages(stream, nbytes - found.end, found.values[4], storages)
+        at = found.end
+        for key, size in sizes.items():
+            begins[key] = at + _COUNT.size
+            at += _COUNT.size + size
+        return sizes
 
-    return checkpoint_facts(
-        Checkpoint(
-            format="torch-legacy",
-            found=found,
-            value=found.values[3] if complete else None,
-            stored=stored,
-        )
-    )
+    value = found.values[3] if complete else None
+    checkpoint = Checkpoint(format="torch-legacy", found=found, value=value, stored=stored)
+    return LegacyCheckpoint(checkpoint, begins)
 
 
 def _legacy_storages(

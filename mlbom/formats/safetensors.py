@@ -5,6 +5,8 @@ accepts a tensor name that appears twice; we do not, because two readers could t
 """
 
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from typing import Any, BinaryIO
@@ -25,6 +27,21 @@ _MAX_NAME_SHOWN = 80
 _PLAUSIBLE_LENGTH = 2**40
 _KEYS = {"dtype", "shape", "data_offsets"}
 _LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafetensorsLayout:
+    """A header and where the bytes of its tensors lie.
+
+    Args:
+        facts: what the file says about itself.
+        begins: offset in the file of each tensor, by name.
+        padding: how many blanks fill the header up.
+    """
+
+    facts: WeightFacts
+    begins: Mapping[str, int]
+    padding: int
 
 
 class SafetensorsReader:
@@ -48,11 +65,25 @@ class SafetensorsReader:
                 the header says; or its bytes are a pickle at the same time.
             LimitError: the header is larger than 100 MB or has millions of items.
         """
-        length, text = _header(stream, nbytes)
-        header: dict[str, Any] = parse_json(text, "the header", max_bytes=MAX_HEADER_BYTES)
-        metadata = _metadata(header.pop("__metadata__", {}))
-        tensors = _tensors(header, nbytes - _LENGTH - length)
-        return WeightFacts(format=self.name, tensors=tensors, metadata=metadata)
+        return read_layout(stream, nbytes).facts
+
+
+def read_layout(stream: BinaryIO, nbytes: int) -> SafetensorsLayout:
+    """Return the facts of a safetensors file, and where its tensors lie.
+
+    Raises:
+        MalformedError, LimitError: as `SafetensorsReader.read`.
+    """
+    length, text = _header(stream, nbytes)
+    header: dict[str, Any] = parse_json(text, "the header", max_bytes=MAX_HEADER_BYTES)
+    metadata = _metadata(header.pop("__metadata__", {}))
+    data_begin = _LENGTH + length
+    tensors, begins = _tensors(header, data_begin, nbytes)
+    return SafetensorsLayout(
+        facts=WeightFacts(format=SafetensorsReader.name, tensors=tensors, metadata=metadata),
+        begins=begins,
+        padding=length - len(text.rstrip(b" ")),
+    )
 
 
 def _header(stream: BinaryIO, nbytes: int) -> tuple[int, bytes]:
@@ -100,7 +131,9 @@ def _metadata(told: Any) -> tuple[Pair, ...]:  # noqa: ANN401 - any JSON value
     return tuple(Pair(name, text) for name, text in sorted(told.items()))
 
 
-def _tensors(header: dict[str, Any], data_bytes: int) -> tuple[TensorInfo, ...]:
+def _tensors(
+    header: dict[str, Any], data_begin: int, nbytes: int
+) -> tuple[tuple[TensorInfo, ...], dict[str, int]]:
     spans: list[tuple[int, int, str]] = []
     tensors: list[TensorInfo] = []
     for name, told in header.items():
@@ -108,8 +141,8 @@ def _tensors(header: dict[str, Any], data_bytes: int) -> tuple[TensorInfo, ...]:
         tensors.append(tensor)
         spans.append((begin, end, name))
     spans.sort()
-    _check_spans(spans, data_bytes)
-    return tuple(tensors)
+    _check_spans(spans, nbytes - data_begin)
+    return tuple(tensors), {name: data_begin + begin for begin, _, name in spans}
 
 
 def _tensor(name: str, told: Any) -> tuple[TensorInfo, int, int]:  # noqa: ANN401 - any JSON value

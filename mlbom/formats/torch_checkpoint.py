@@ -63,6 +63,23 @@ def checkpoint_facts(checkpoint: Checkpoint) -> WeightFacts:
     )
 
 
+def checkpoint_table(checkpoint: Checkpoint) -> TensorTable:
+    """Return the tensors of a checkpoint of which everything can be told.
+
+    Raises:
+        MalformedError: anything is wrong with it.
+        LimitError: as `tensor_table`.
+    """
+    problem = checkpoint.problem or checkpoint.found.problem
+    if checkpoint.value is None or problem:
+        raise MalformedError(problem or "the pickle has no value")
+    table = tensor_table(checkpoint.value)
+    problem = _missing_storage(table, checkpoint.stored(table.storages))
+    if problem:
+        raise MalformedError(problem)
+    return table
+
+
 def _missing_storage(table: TensorTable, stored: Mapping[str, int]) -> str:
     for key, storage in table.storages.items():
         if stored.get(key) != storage.nbytes:

@@ -5,7 +5,7 @@ Source: torch 2.13, `torch/serialization.py` (`_save`, `_load`). An archive hold
 `code/`. Only the pickles and the two small texts are read.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import BinaryIO
 
@@ -44,30 +44,71 @@ class TorchZipReader:
                 or one that is encrypted or compressed (torch writes none).
             LimitError: too many members, a bomb, or a pickle larger than 64 MiB.
         """
-        members = read_zip(stream, nbytes)
-        pickle = _pickle_name(members)
-        root = pickle[: -len(_PICKLE)]
-        found = _walked(stream, members[pickle])
-        script = root + _CONSTANTS in members
-        problem = ""
-        if len(found.values) > 1:
-            problem = f"{_PICKLE} holds {len(found.values)} pickles, and torch reads one"
-        facts = checkpoint_facts(
-            Checkpoint(
-                format=TORCHSCRIPT if script else self.name,
-                found=found,
-                value=found.values[0] if found.values else None,
-                stored=lambda _: _storages(members, root + "data/"),
-                metadata=_texts(stream, members, root),
-                problem=problem,
-            )
-        )
-        return _with_code(facts, stream, members, root) if script else facts
+        archive = open_archive(stream, read_zip(stream, nbytes))
+        facts = checkpoint_facts(archive.checkpoint)
+        return _with_code(facts, stream, archive) if archive.is_script else facts
 
 
-def _storages(members: dict[str, ZipMember], folder: str) -> dict[str, int]:
-    """Return the bytes of each storage in the archive, by key."""
-    return {n.removeprefix(folder): m.nbytes for n, m in members.items() if n.startswith(folder)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchArchive:
+    """A torch zip archive whose pickle has been walked.
+
+    Args:
+        members: of the archive, by name.
+        root: the folder in it that holds everything, with its slash.
+        checkpoint: the pickle `data.pkl`.
+    """
+
+    members: dict[str, ZipMember]
+    root: str
+    checkpoint: Checkpoint
+
+    @property
+    def is_script(self) -> bool:
+        """Return whether it is a TorchScript module, which brings its code."""
+        return self.root + _CONSTANTS in self.members
+
+    def storages(self, folder: str = "data/") -> dict[str, ZipMember]:
+        """Return the storages in a folder of the archive, by key."""
+        prefix = self.root + folder
+        members = self.members.items()
+        return {n.removeprefix(prefix): m for n, m in members if n.startswith(prefix)}
+
+
+def open_archive(stream: BinaryIO, members: dict[str, ZipMember]) -> TorchArchive:
+    """Walk the pickle of a torch zip archive.
+
+    Raises:
+        UnknownFormatError, MalformedError, LimitError: as `TorchZipReader.read`.
+    """
+    pickle = _pickle_name(members)
+    root = pickle[: -len(_PICKLE)]
+    is_script = root + _CONSTANTS in members
+    checkpoint = _checkpoint(stream, members, pickle)
+    name = TORCHSCRIPT if is_script else TorchZipReader.name
+    return TorchArchive(members=members, root=root, checkpoint=replace(checkpoint, format=name))
+
+
+def open_constants(stream: BinaryIO, archive: TorchArchive) -> Checkpoint:
+    """Walk the pickle that holds the constants of a TorchScript module."""
+    return _checkpoint(stream, archive.members, archive.root + _CONSTANTS)
+
+
+def _checkpoint(stream: BinaryIO, members: dict[str, ZipMember], name: str) -> Checkpoint:
+    """Walk one of the pickles, whose storages lie in the folder of its name."""
+    found = _walked(stream, members[name])
+    root, pickle = name[: name.rfind("/") + 1], name[name.rfind("/") + 1 :].lower()
+    folder = root + pickle.removesuffix(".pkl") + "/"
+    stored = {n.removeprefix(folder): m.nbytes for n, m in members.items() if n.startswith(folder)}
+    many = f"{pickle} holds {len(found.values)} pickles, and torch reads one"
+    return Checkpoint(
+        format=TORCHSCRIPT,
+        found=found,
+        value=found.values[0] if found.values else None,
+        stored=lambda _: stored,
+        metadata=_texts(stream, members, root),
+        problem=many if len(found.values) > 1 else "",
+    )
 
 
 def _pickle_name(members: dict[str, ZipMember]) -> str:
@@ -104,11 +145,9 @@ def _texts(stream: BinaryIO, members: dict[str, ZipMember], root: str) -> tuple[
     return tuple(told)
 
 
-def _with_code(
-    facts: WeightFacts, stream: BinaryIO, members: dict[str, ZipMember], root: str
-) -> WeightFacts:
+def _with_code(facts: WeightFacts, stream: BinaryIO, archive: TorchArchive) -> WeightFacts:
     """Return the facts of a TorchScript archive, whose own code runs when it is used."""
-    constants = _walked(stream, members[root + _CONSTANTS])
+    constants = open_constants(stream, archive).found
     return replace(
         facts,
         globals=tuple(sorted({*facts.globals, *constants.globals})),

@@ -4,7 +4,8 @@ import gc
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -174,12 +175,21 @@ def read_weights(stream: BinaryIO, nbytes: int, path: str) -> WeightFacts:
         message = "no reader for this format"
         raise UnknownFormatError(message)
     stream.seek(0)
-    # Readers build hundreds of thousands of containers, none in a cycle: looking for cycles
-    # meanwhile would double the time.
+    with without_cycle_search():
+        return reader.read(stream, nbytes)
+
+
+@contextmanager
+def without_cycle_search() -> Iterator[None]:
+    """Hold the search for cycles off.
+
+    Readers build hundreds of thousands of containers, none in a cycle: looking for cycles
+    meanwhile would double the time.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return reader.read(stream, nbytes)
+        yield
     finally:
         if was_enabled:
             gc.enable()

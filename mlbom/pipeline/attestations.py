@@ -3,40 +3,30 @@
 They are copied unchanged, before the closing statement, which lists them (chain.md section 2).
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mlbom import guard
-from mlbom.attest.bundle import (
-    FOLDER,
-    MAX_BYTES,
-    SUFFIX,
-    bundle_id,
-    bundle_name,
-    check_bundle_size,
-    parse_bundle,
-)
+from mlbom.attest.bundle import FOLDER, bundle_name, parse_bundle
 from mlbom.attest.dsse import parse_envelope
 from mlbom.attest.publickey import PublicKey
+from mlbom.attest.reproduction_reading import is_reproduction, parse_reproduction
 from mlbom.attest.run_claim import StepKind, is_run, parse_run
-from mlbom.attest.statement import Statement, parse_statement
+from mlbom.attest.statement import Statement
 from mlbom.attest.types import (
     PROVENANCE_PREDICATE,
     SVR_PREDICATE,
     TEST_RESULT_PREDICATE,
 )
+from mlbom.collect.reproductions import Kept, kept_statements
 from mlbom.collect.runs.record import Record
-from mlbom.errors import MalformedError, SecretLeakError, UnreadableError
+from mlbom.errors import MalformedError, SecretLeakError
 from mlbom.formats.strict_json import parse_json
-from mlbom.openfile import read_regular
 from mlbom.outdir import file_name
 
 # Numbers in the bundles' file names (chain.md section 2).
 _NUMBERS = {StepKind.DATA: 1, StepKind.OTHER: 1, StepKind.TRAIN: 2, StepKind.EVAL: 5}
 _MOST_LABEL = 60
-_MAX_KEPT = 1024
-_NAME = re.compile(rf"[0-9]{{2}}-[\w.-]{{1,100}}-([0-9a-f]{{8}}){re.escape(SUFFIX)}")
 # A review is about one set of files: it is out of date when one of them is another.
 _ABOUT_ALL = frozenset({SVR_PREDICATE})
 _ABOUT_SOME = frozenset({PROVENANCE_PREDICATE, TEST_RESULT_PREDICATE})
@@ -62,40 +52,58 @@ def record_files(records: Iterable[Record], links: Mapping[str, bytes]) -> dict[
     return files
 
 
-def refuse_forged(records: Iterable[Record], key: PublicKey) -> None:
-    """Refuse a record that claims our key and not its signature; other keys are unknown here.
+def refuse_forged(records: Iterable[Record], kept: Iterable[Kept], key: PublicKey) -> None:
+    """Refuse what claims our key and not its signature; other keys are unknown here.
+
+    Args:
+        records: the joined records.
+        kept: the statements of reproductions that go along.
+        key: ours.
 
     Raises:
-        MalformedError: naming the record.
+        MalformedError: naming the file.
     """
-    for record in records:
-        if record.signer != key.hint:
-            continue
-        envelope = parse_bundle(parse_json(record.data, record.place)).envelope
+    claimed = [(r.place, r.data) for r in records if r.signer == key.hint]
+    claimed += [(one.name, one.data) for one in kept if one.hint == key.hint]
+    for place, data in claimed:
+        envelope = parse_bundle(parse_json(data, place)).envelope
         if not key.verify(envelope.signature, envelope.covered):
-            message = f"{record.place} claims your key {key.hint}, and its signature does not fit"
+            message = f"{place} claims your key {key.hint}, and its signature does not fit"
             raise MalformedError(message, hint="it was changed after it was signed: leave it out")
 
 
-def kept_bundles(folder: Path, digests: frozenset[str]) -> dict[str, bytes]:
-    """Return the earlier statements about this release, by their names in the output directory.
+def reproduction_bundles(kept: Iterable[Kept]) -> dict[str, bytes]:
+    """Return the statements of training again by their names in the output directory.
 
-    Reviews are taken when everything they are about is part of this release, reproductions and test
-    results when something is. A verdict is for those who trust its verifier: whoever does not would
-    have to refuse a release that holds one, so it is never taken. Nor are statements that
+    Raises:
+        SecretLeakError: one holds what looks like a secret, in the details that it carries too.
+    """
+    files: dict[str, bytes] = {}
+    for one in kept:
+        for data in _kept_texts(one):
+            _refuse_secrets(one.name, data)
+        files[f"{FOLDER}/{one.name}"] = one.data
+    return files
+
+
+def kept_bundles(folder: Path, digests: frozenset[str]) -> dict[str, bytes]:
+    """Return the other earlier statements about this release by their names among its outputs.
+
+    Reviews are taken when everything they are about is part of this release, test results and
+    provenance of other builders when something is; for those of training again see
+    `mlbom.collect.reproductions`. A verdict is for those who trust its verifier: whoever does not
+    would have to refuse a release that holds one, so it is never taken. Nor are statements that
     `generate` makes anew (of weights, BOM and release), and what cannot be read proves nothing.
 
     Args:
         folder: `.mlbom/attestations`, which keeps all bundles.
         digests: SHA-256 of every file of this release, and of its manifest.
     """
-    if not folder.is_dir():
-        return {}
     files: dict[str, bytes] = {}
-    for path in sorted(folder.glob(f"*{SUFFIX}"))[:_MAX_KEPT]:
-        data = _about(path, digests)
-        if data:
-            files[f"{FOLDER}/{path.name}"] = data
+    for one in kept_statements(folder):
+        if not one.is_of_reproduction and _concerns(one.statement, digests):
+            _refuse_secrets(one.name, one.payload)
+            files[f"{FOLDER}/{one.name}"] = one.data
     return files
 
 
@@ -130,23 +138,18 @@ def _refuse_secrets(name: str, data: bytes) -> None:
         raise SecretLeakError(message, hint=hint)
 
 
-def _about(path: Path, digests: frozenset[str]) -> bytes | None:
-    """Return a kept bundle when it is about this release."""
-    named = _NAME.fullmatch(path.name)
-    if not named:
-        return None
-    try:
-        data = read_regular(path, MAX_BYTES, path.name)
-        check_bundle_size(data)
-        bundle = parse_bundle(parse_json(data, path.name, safe_integers=True))
-        payload = bundle.envelope.payload
-        statement = parse_statement(parse_json(payload, path.name, safe_integers=True))
-    except (OSError, UnreadableError):
-        return None
-    if bundle_id(payload) != named[1] or not _concerns(statement, digests):
-        return None
-    _refuse_secrets(path.name, payload)
-    return data
+def _kept_texts(kept: Kept) -> Iterator[bytes]:
+    """Yield the bytes that a statement of training again publishes, carried content included."""
+    yield kept.payload
+    statement = kept.statement
+    if is_reproduction(statement):
+        details = parse_reproduction(statement).details
+        resources = [] if details is None else [details]
+    else:
+        run = parse_run(statement) if is_run(statement) else None
+        listed = (*run.materials, *run.byproducts) if run else ()
+        resources = [r.content for r in listed if r.content is not None]
+    yield from resources
 
 
 def _concerns(statement: Statement, digests: frozenset[str]) -> bool:

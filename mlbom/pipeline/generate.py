@@ -121,10 +121,8 @@ def generate(
     check_output(plan.output, (plan.path, plan.project_root))
     with project_lock(private) as writable:
         inspection = _inspect(request)
-        if signer and inspection.runs and not isinstance(signer, BundleSigner):
-            from mlbom.pipeline.attestations import refuse_forged
-
-            refuse_forged(inspection.runs.records, signer.public_key)
+        if signer and not isinstance(signer, BundleSigner):
+            _refuse_forged(inspection, signer)
         result = _carrying(_documents(request, inspection), inspection, private)
         if signer:
             result = _signed(result, inspection, partial(seal, signer, stamp=stamp))
@@ -208,8 +206,10 @@ def _carrying(result: GenerateResult, inspection: Inspection, private: Path) -> 
     kept = private / FOLDER
     if inspection.runs is None and not kept.is_dir():
         return result
-    from mlbom.pipeline.attestations import kept_bundles, record_files
+    from mlbom.pipeline.attestations import kept_bundles, record_files, reproduction_bundles
 
+    if inspection.reproductions:
+        carried.update(reproduction_bundles(inspection.reproductions.bundles))
     if inspection.runs:
         carried.update(record_files(inspection.runs.records, inspection.runs.links))
     files = {**result.files, **carried}
@@ -217,6 +217,16 @@ def _carrying(result: GenerateResult, inspection: Inspection, private: Path) -> 
     digests.update(found.sha256 for found in inspection.files.values())
     carried = {**kept_bundles(kept, frozenset(digests)), **carried}
     return replace(result, files={**result.files, **carried}, carried=tuple(carried))
+
+
+def _refuse_forged(inspection: Inspection, signer: Signer) -> None:
+    """Refuse a record or a kept reproduction that claims the publisher's own key falsely."""
+    records = inspection.runs.records if inspection.runs else ()
+    kept = inspection.reproductions.bundles if inspection.reproductions else ()
+    if records or kept:
+        from mlbom.pipeline.attestations import refuse_forged
+
+        refuse_forged(records, kept, signer.public_key)
 
 
 def _signed(

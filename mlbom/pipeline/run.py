@@ -26,18 +26,20 @@ from mlbom.errors import (
     UsageError,
 )
 from mlbom.outdir import file_name, project_lock, replace_file, write_whole
-from mlbom.pipeline.step_facts import RUNS, measure_step
+from mlbom.pipeline.step_facts import PRIVATE_COMMAND, PRIVATE_INPUTS, RUNS, measure_step
 from mlbom.record.launcher import record_step
+from mlbom.record.probe import TraceLevel
 from mlbom.record.recording import Recording, StepPlan
 from mlbom.record.signals import SignalForwarding
 from mlbom.render.records import (
     classic_artifacts,
+    private_command,
     private_inputs,
     step_claim,
     step_subjects,
 )
 from mlbom.render.step import StepFacts
-from mlbom.sign.signer import BundleSigner, Signer, Timestamper, check_stampable, seal
+from mlbom.sign.signer import BundleSigner, Signer, Timestamper, check_stampable, seal, signer_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,7 @@ class RunRequest:
         inputs: files or folders declared as read, absolute.
         outputs: files or folders declared as written, absolute.
         observe: auto, hook, fanotify or strace.
+        trace: how much of each training step is written down.
         publish_names: whether names of untracked inputs are published.
         export: a further place for the record, or None.
     """
@@ -65,6 +68,7 @@ class RunRequest:
     inputs: tuple[Path, ...] = ()
     outputs: tuple[Path, ...] = ()
     observe: str = "auto"
+    trace: TraceLevel = TraceLevel.OFF
     publish_names: bool = False
     export: Path | None = None
 
@@ -123,6 +127,7 @@ def run(request: RunRequest, signer: Signer | None, stamp: Timestamper | None = 
         inputs=request.inputs,
         outputs=request.outputs,
         observe=request.observe,
+        trace=request.trace,
     )
     try:
         recording = record_step(plan)
@@ -150,7 +155,8 @@ def _kept_or_saved(
     """Keep the record; what cannot be signed or published is saved unsigned, and in private."""
     private = request.project_root / ".mlbom" / "private" / RUNS / result.record.parent.name
     try:
-        write_whole(private / "inputs.manifest", private_inputs(facts), 0o600)
+        write_whole(private / PRIVATE_INPUTS, private_inputs(facts), 0o600)
+        write_whole(private / PRIVATE_COMMAND, private_command(facts), 0o600)
         return _kept(request, result, facts, by)
     except MlbomError as error:
         failure: MlbomError = error
@@ -204,9 +210,9 @@ def _kept(request: RunRequest, result: RunResult, facts: StepFacts, by: _Seal | 
     _export(request, sealed.bundle)
     if isinstance(by.signer, BundleSigner):
         # A classic link names a key, and a certificate of ten minutes is none.
-        return replace(result, record=record, signer=by.signer.identity())
+        return replace(result, record=record, signer=signer_name(by.signer))
     link = _link(record.parent, facts, result.claim, by.signer)
-    return replace(result, record=record, link=link, signer=f"key {by.signer.public_key.hint}")
+    return replace(result, record=record, link=link, signer=signer_name(by.signer))
 
 
 def _link(folder: Path, facts: StepFacts, claim: RunClaim, signer: Signer) -> Path | None:

@@ -19,10 +19,13 @@ from mlbom.digest.cache import StatCache, default_cache_path
 from mlbom.digest.hashing import FileDigest, Hashing
 from mlbom.evidence.nodes import Package
 from mlbom.evidence.store import dump_graph
+from mlbom.pipeline.trace_facts import measure_trace
 from mlbom.record.recording import Recording
 from mlbom.render.step import StepFacts
 
 RUNS = "runs"
+# What `.mlbom/private/runs/ID` keeps of a run under its real names.
+PRIVATE_INPUTS, PRIVATE_COMMAND = "inputs.manifest", "command.json"
 _CHANGED = 20
 # Before the name of a file outside the project, so that it cannot pose as one of the project's.
 _OUTSIDE = "outside/"
@@ -52,6 +55,7 @@ def measure_step(
     hashed = _hash(recording)
     told = read_metrics(recording.stdout, map(Path, recording.writes), root)
     environment = _Environment.of(recording, kind)
+    trace = measure_trace(recording)
     names = _names(recording, source, hashed.found, publishes=publishes)
     lost = tuple(
         f"{names.get(path, 'an input')} was overwritten or removed: what was read is gone"
@@ -69,8 +73,9 @@ def measure_step(
         source=_source(recording, source),
         packages=environment.packages,
         environment=environment.evidence,
+        trace=trace.resource,
         metrics=tuple(map(_metric, _told_once(told.metrics))),
-        unseen=(*hashed.gaps, *lost, *source.gaps, *told.gaps, *environment.gaps),
+        unseen=(*hashed.gaps, *lost, *source.gaps, *told.gaps, *environment.gaps, *trace.gaps),
     )
 
 

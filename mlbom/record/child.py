@@ -1,4 +1,8 @@
-"""Starts the command as it is, lets signals through, and waits for its end."""
+"""Starts the command as it is, lets signals through, and waits for its end.
+
+A command that runs apart is not the user's but ours: it has a session of its own and no input, its
+output goes to its logs, and when it has ended, or has taken too long, so has all that it started.
+"""
 
 import os
 import signal
@@ -10,14 +14,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlbom.errors import CommandNotStartedError, EnvironmentFailureError
+from mlbom.record.family import GRACE_S, Deadline, Family, adopting
 from mlbom.record.passthrough import Passthrough
 from mlbom.record.recording import Usage
-from mlbom.record.signals import SignalForwarding, is_in_foreground
+from mlbom.record.signals import Interruption, SignalForwarding, is_in_foreground
 
+# Every process of a recorded command has this variable (mlbom/record/launcher.py).
+MARK = "MLBOM_RECORD_DIR"
 # So often it is asked whether the user wants to wait for the end of the output no longer.
 _LOOK_S = 0.1
 # The terminal continues a stopped process and us at once, but not at the same instant.
 _SETTLE_S = 0.05
+# So long what a command apart has started may go on writing when itself has ended.
+_LAST_WORDS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +38,17 @@ class Command:
         cwd: working directory, absolute.
         environment: all of its variables.
         logs: folder for stdout.log and stderr.log.
+        timeout_s: seconds after which it is ended with all that it started, or None.
+        is_apart: whether it gets a session of its own, no input, and its output goes to the logs
+            only.
     """
 
     argv: Sequence[str]
     cwd: Path
     environment: Mapping[str, str]
     logs: Path
+    timeout_s: float | None = None
+    is_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +65,7 @@ class Ended:
         stdout: its log, or None when it could not be kept.
         stderr: likewise.
         left_open: whether something that it started still held its output.
+        timed_out: whether it was ended because it took too long.
     """
 
     pid: int
@@ -62,54 +77,111 @@ class Ended:
     stdout: Path | None
     stderr: Path | None
     left_open: bool
+    timed_out: bool = False
 
 
 def run_child(command: Command, on_start: Callable[[int], None]) -> Ended:
-    """Run a command to its end, however long it takes, and hand its output through to the end.
+    """Run a command to its end and hand its output through to the end.
 
     What the command leaves running may hold its output open: then this goes on until that is
     closed, as `command | cat` would, since who writes where nobody listens is killed. Ctrl-C (or
     SIGTERM, SIGHUP) ends the wait. The times are those of the command itself.
 
     Args:
-        command: what to start.
+        command: what to start. One that runs apart leaves nothing running, and Ctrl-C ends it.
         on_start: is told its process id at once.
 
     Raises:
         CommandNotStartedError: there is no such command, or it cannot be executed.
         EnvironmentFailureError: its logs cannot be written.
+        KeyboardInterrupt: a signal came while a command ran apart.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
+    streams = _streams(command)
+    started, clock = time.time(), time.monotonic()
+    run = _run_apart if command.is_apart else _run_along
+    end = run(command, streams, on_start)
+    code, wall_s = end.process.returncode, end.clock - clock
+    return Ended(
+        pid=end.process.pid,
+        started=started,
+        finished=started + wall_s,
+        exit_code=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        usage=replace(end.usage, wall_s=wall_s),
+        stdout=streams[0].log,
+        stderr=streams[1].log,
+        left_open=not end.is_whole,
+        timed_out=end.timed_out,
+    )
+
+
+@dataclass(slots=True)
+class _End:
+    """A command that has ended: its process, what it used, when that was on our clock."""
+
+    process: "subprocess.Popen[bytes]"
+    usage: Usage
+    clock: float
+    is_whole: bool = True
+    timed_out: bool = False
+
+
+def _streams(command: Command) -> tuple[Passthrough, Passthrough]:
+    targets = (None, None) if command.is_apart else (1, 2)
     try:
-        streams = (
-            Passthrough(1, command.logs / "stdout.log"),
-            Passthrough(2, command.logs / "stderr.log"),
+        return (
+            Passthrough(targets[0], command.logs / "stdout.log"),
+            Passthrough(targets[1], command.logs / "stderr.log"),
         )
     except OSError as error:
         message = f"cannot keep the output of the command: {error.strerror}"
         raise EnvironmentFailureError(message) from error
+
+
+def _run_along(
+    command: Command, streams: tuple[Passthrough, Passthrough], on_start: Callable[[int], None]
+) -> _End:
+    """Run the user's own command: signals, terminal and output are its."""
     with SignalForwarding([stream.resize for stream in streams]) as signals:
-        started, clock = time.time(), time.monotonic()
         process = _start(command, streams)
         signals.direct_to(process.pid)
         on_start(process.pid)
-        code, usage = _wait(process)
+        with Deadline(_family(command, process), command.timeout_s) as deadline:
+            usage = _wait(process, os.WUNTRACED)
+        end = _End(process, usage, time.monotonic(), timed_out=deadline.has_passed)
         signals.direct_to(None)
-        finished, wall_s = time.time(), time.monotonic() - clock
-        is_whole = _drain(streams, signals)
-    return Ended(
-        pid=process.pid,
-        started=started,
-        finished=finished,
-        exit_code=code if code >= 0 else None,
-        signal=-code if code < 0 else None,
-        usage=replace(usage, wall_s=wall_s),
-        stdout=streams[0].log,
-        stderr=streams[1].log,
-        left_open=not is_whole,
-    )
+        end.is_whole = _drain(streams, lambda: signals.is_interrupted)
+    return end
+
+
+def _run_apart(
+    command: Command, streams: tuple[Passthrough, Passthrough], on_start: Callable[[int], None]
+) -> _End:
+    """Run a command of ours: whatever happens, nothing of it is left when this returns."""
+    with Interruption():
+        process = _start(command, streams)
+        family = _family(command, process)
+        with adopting(process.pid):
+            try:
+                on_start(process.pid)
+                with Deadline(family, command.timeout_s) as deadline:
+                    usage = _wait(process, 0)
+                end = _End(process, usage, time.monotonic(), timed_out=deadline.has_passed)
+                last_words = time.monotonic() + _LAST_WORDS_S
+                end.is_whole = _drain(streams, lambda: time.monotonic() > last_words)
+            finally:
+                family.end(GRACE_S if process.returncode is None else _LAST_WORDS_S)
+                process.wait()
+    return end
+
+
+def _family(command: Command, process: "subprocess.Popen[bytes]") -> Family:
+    variable = MARK if command.environment.get(MARK) else ""
+    value = command.environment.get(MARK, "")
+    return Family(variable, value, process.pid, is_apart=command.is_apart)
 
 
 def _start(command: Command, streams: Sequence[Passthrough]) -> "subprocess.Popen[bytes]":
@@ -118,10 +190,12 @@ def _start(command: Command, streams: Sequence[Passthrough]) -> "subprocess.Pope
             list(command.argv),
             cwd=command.cwd,
             env=dict(command.environment),
+            stdin=subprocess.DEVNULL if command.is_apart else None,
             stdout=streams[0].end,
             stderr=streams[1].end,
             # Descriptors that we were given for the command (a job server, `3<file`) go on to it.
             close_fds=False,
+            start_new_session=command.is_apart,
         )
     except (OSError, ValueError) as error:
         for stream in streams:
@@ -132,10 +206,10 @@ def _start(command: Command, streams: Sequence[Passthrough]) -> "subprocess.Pope
     return process
 
 
-def _drain(streams: Sequence[Passthrough], signals: SignalForwarding) -> bool:
-    """Return whether all streams came to their end before the user ended the wait."""
+def _drain(streams: Sequence[Passthrough], is_enough: Callable[[], bool]) -> bool:
+    """Return whether all streams came to their end before it was enough."""
     waiting = list(streams)
-    while waiting and not signals.is_interrupted:
+    while waiting and not is_enough():
         waiting = [stream for stream in waiting if not stream.is_over(_LOOK_S)]
     for stream in streams:
         stream.finish()
@@ -149,17 +223,18 @@ def _not_started(command: Command, error: Exception) -> CommandNotStartedError:
     return CommandNotStartedError(f"cannot start {command.argv[0]}: {reason}")
 
 
-def _wait(process: "subprocess.Popen[bytes]") -> tuple[int, Usage]:
-    """Return the exit code (minus the signal) and what the tree of processes used."""
+def _wait(process: "subprocess.Popen[bytes]", options: int) -> Usage:
+    """Wait for its end, and return what the tree of processes used."""
     if not hasattr(os, "wait4"):
-        return process.wait(), Usage(wall_s=0.0)
-    _, status, used = os.wait4(process.pid, os.WUNTRACED)
+        process.wait()
+        return Usage(wall_s=0.0)
+    _, status, used = os.wait4(process.pid, options)
     while os.WIFSTOPPED(status):
         _stop_with(process.pid)
-        _, status, used = os.wait4(process.pid, os.WUNTRACED)
+        _, status, used = os.wait4(process.pid, options)
     process.returncode = os.waitstatus_to_exitcode(status)
     unit = 1 if sys.platform == "darwin" else 1024
-    return process.returncode, Usage(
+    return Usage(
         wall_s=0.0,
         cpu_user_s=used.ru_utime,
         cpu_system_s=used.ru_stime,

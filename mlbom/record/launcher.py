@@ -17,6 +17,7 @@ from mlbom.record.leftover import count_running
 from mlbom.record.observers.observer import Observed
 from mlbom.record.observers.observing import begin_watch
 from mlbom.record.own_files import OwnFiles, skipped_folders
+from mlbom.record.probe import VARIABLE, TraceLevel
 from mlbom.record.pythons import PythonWatch, is_python
 from mlbom.record.recording import Recording, StepPlan
 from mlbom.record.settings import settle
@@ -29,7 +30,8 @@ HOOK = "audit hook"
 DIFFERENCE = "stat difference"
 # Set for the command by us; never part of what is recorded of its environment.
 _DIR, _ROOT, _SKIP = "MLBOM_RECORD_DIR", "MLBOM_RECORD_ROOT", "MLBOM_RECORD_SKIP"
-_OURS = (_DIR, _ROOT, _SKIP)
+_TRACE = "MLBOM_RECORD_TRACE"
+_OURS = (_DIR, _ROOT, _SKIP, _TRACE, VARIABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,18 @@ class _Prepared:
         variables[_DIR], variables[_ROOT] = str(self.trace), self.root
         variables[_SKIP] = os.pathsep.join(skipped_folders(self.root))
         plan = self.plan
-        return Command(argv=plan.argv, cwd=plan.cwd, environment=variables, logs=plan.folder)
+        if plan.trace is not TraceLevel.OFF:
+            variables[_TRACE] = plan.trace.value
+        if probe := plan.probe.variable():
+            variables[VARIABLE] = probe
+        return Command(
+            argv=(*plan.wrapper, *plan.argv),
+            cwd=plan.cwd,
+            environment=variables,
+            logs=plan.folder,
+            timeout_s=plan.timeout_s,
+            is_apart=plan.is_apart,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +105,9 @@ class _Seen:
 def record_step(plan: StepPlan, environment: Mapping[str, str] | None = None) -> Recording:
     """Run the command of a plan to its end and return what happened, whatever became of it.
 
-    The command inherits our standard input, process group and terminal. Its variables are those
-    given, and four of ours that start the recorder inside each Python (`mlbom/record/shim`).
+    The command inherits our standard input, process group and terminal, unless it runs apart. Its
+    variables are those given, and some of ours that start the recorder inside each Python
+    (`mlbom/record/shim`).
 
     Args:
         plan: what to run, and where; its folder gets stdout.log, stderr.log and `trace/`.
@@ -255,4 +269,5 @@ def _recording(prepared: _Prepared, seen: _Seen, evidence: Evidence) -> Recordin
         devices=settings.devices,
         stdout=ended.stdout,
         stderr=ended.stderr,
+        timed_out=ended.timed_out,
     )

@@ -17,12 +17,12 @@ class Passthrough:
     """One output stream of a process.
 
     Args:
-        target: our own descriptor, where it goes on to.
+        target: our own descriptor, where it goes on to; None for the copy only.
         log: file to keep a copy in.
     """
 
-    def __init__(self, target: int, log: Path) -> None:
-        self._target: int | None = target
+    def __init__(self, target: int | None, log: Path) -> None:
+        self._target = target
         self._log = log
         self._lock = threading.Lock()
         self._is_over = False
@@ -118,10 +118,10 @@ def _write(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _terminal(target: int) -> tuple[int, int] | None:
+def _terminal(target: int | None) -> tuple[int, int] | None:
     """Return both ends of a pseudo-terminal like ours, or None when ours is no terminal."""
     try:
-        if not os.isatty(target):
+        if target is None or not os.isatty(target):
             return None
         import termios
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlbom.record.probe import Probe, TraceLevel
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
@@ -22,6 +24,12 @@ class StepPlan:
         inputs: files or folders that the user declares as read, absolute.
         outputs: files or folders that the user declares as written, absolute.
         observe: auto, hook, fanotify or strace.
+        trace: how much of each training step is written into the folder `trace/` of the run.
+        probe: what the recorder does beside watching; nothing in a recorded step.
+        wrapper: a command that starts the command (a sandbox); it is no part of what is recorded.
+        timeout_s: seconds after which the command and all that it started are ended, or None.
+        is_apart: whether the command runs in a session of its own, its input empty and its output
+            in the logs only.
     """
 
     argv: tuple[str, ...]
@@ -31,6 +39,11 @@ class StepPlan:
     inputs: tuple[Path, ...] = ()
     outputs: tuple[Path, ...] = ()
     observe: str = "auto"
+    trace: TraceLevel = TraceLevel.OFF
+    probe: Probe = field(default_factory=Probe)
+    wrapper: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    is_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +144,7 @@ class Recording:
         usage: what it used.
         stdout: log file of standard output, or None when it could not be kept.
         stderr: log file of standard error, or None.
+        timed_out: whether it was ended because it took longer than planned.
     """
 
     plan: StepPlan
@@ -154,6 +168,7 @@ class Recording:
     devices: Mapping[str, int] = field(default_factory=dict)
     stdout: Path | None = None
     stderr: Path | None = None
+    timed_out: bool = False
 
     @property
     def succeeded(self) -> bool:

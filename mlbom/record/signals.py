@@ -1,4 +1,8 @@
-"""Lets signals that are sent to mlbom while a command runs reach the command instead."""
+"""What becomes of signals that are sent to mlbom while a command runs.
+
+They reach the command instead, or, when the command is mlbom's own business (a training that runs
+again), they end mlbom's work in order.
+"""
 
 import os
 import signal
@@ -90,6 +94,42 @@ class SignalForwarding:
         if self._pid is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self._pid, number)
+
+
+class Interruption:
+    """While it is entered, the first signal that would end this process is a KeyboardInterrupt.
+
+    Later ones are passed over, so that what was started can be ended. Outside of the main thread it
+    does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+        self._has_come = False
+
+    def __enter__(self) -> Self:
+        """Catch the signals."""
+        if threading.current_thread() is threading.main_thread():
+            for name in _ENDING:
+                number = getattr(signal, name, None)
+                if number and signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Put everything back as it was."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._has_come:
+            self._has_come = True
+            raise KeyboardInterrupt
 
 
 def is_in_foreground() -> bool:

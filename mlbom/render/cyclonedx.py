@@ -18,6 +18,7 @@ from mlbom.evidence.observation import GapKind
 from mlbom.evidence.origin import Origin
 from mlbom.render.cited import cite, settle, stated
 from mlbom.render.cyclonedx_data import data_components, dataset_refs
+from mlbom.render.cyclonedx_declarations import declarations
 from mlbom.render.cyclonedx_formulation import formulation
 from mlbom.render.cyclonedx_model import model_component
 from mlbom.render.cyclonedx_parts import (
@@ -83,6 +84,7 @@ def build_bom(graph: Graph, spec: str) -> dict[str, Any]:
             "dependencies": _dependencies(graph, refs | software, platform),
             "compositions": _compositions(graph),
             "formulation": formulas,
+            "declarations": declarations(graph),
         }
     )
     bom, witnessed = settle(draft)

@@ -13,14 +13,15 @@ _DIGEST_DIGITS = {name: HEX_DIGITS[key] for key, name in HASH_NAMES.items()}
 def lint_bom(bom: dict[str, Any]) -> Iterator[str]:
     """Yield one line for each defect of a schema-valid BOM (CycloneDX 1.5 to 1.7).
 
-    Checked: bom-refs unique; every reference resolves, those of the formulation too; no dependency
-    twice; purls and licence expressions parse; digests have their algorithm's length; modelCard
-    stands on models and `data` on data components only; citation pointers resolve.
+    Checked: bom-refs unique; every reference resolves, those of formulation and declarations too;
+    no dependency twice; purls and licence expressions parse; digests have their algorithm's length;
+    modelCard stands on models and `data` on data components only; citation pointers resolve.
     """
     components = list(_components(bom))
     refs = Counter(c["bom-ref"] for _, c in components if "bom-ref" in c)
     refs.update(s["bom-ref"] for s in bom.get("services", ()) if "bom-ref" in s)
     refs.update(_formulation_refs(bom))
+    refs.update(_declared_refs(bom))
     yield from (f"bom-ref {ref!r} stands {n} times" for ref, n in refs.items() if n > 1)
     for place, component in components:
         yield from (f"{place}: {problem}" for problem in _component_problems(component, refs))
@@ -30,6 +31,7 @@ def lint_bom(bom: dict[str, Any]) -> Iterator[str]:
             if ref not in refs:
                 yield f"compositions: {ref!r} names no component"
     yield from _formulation_problems(bom, refs)
+    yield from _declaration_problems(bom, refs)
     yield from _citation_problems(bom, refs)
 
 
@@ -142,6 +144,27 @@ def _resources(task: dict[str, Any]) -> Iterator[str]:
     for item in (*task.get("inputs", ()), *task.get("outputs", ())):
         choices += [item[key] for key in ("resource", "source", "target") if key in item]
     return (choice["ref"] for choice in choices if "ref" in choice)
+
+
+def _declared_refs(bom: dict[str, Any]) -> Iterator[str]:
+    declared = bom.get("declarations", {})
+    for kind in ("assessors", "claims", "evidence"):
+        yield from (item["bom-ref"] for item in declared.get(kind, ()) if "bom-ref" in item)
+
+
+def _declaration_problems(bom: dict[str, Any], refs: Counter[str]) -> Iterator[str]:
+    declared = bom.get("declarations", {})
+    named: list[str] = []
+    for attestation in declared.get("attestations", ()):
+        named += [attestation[key] for key in ("assessor",) if key in attestation]
+        for entry in attestation.get("map", ()):
+            named += (*entry.get("claims", ()), *entry.get("counterClaims", ()))
+    for claim in declared.get("claims", ()):
+        named += [claim[key] for key in ("target",) if key in claim]
+        named += (*claim.get("evidence", ()), *claim.get("counterEvidence", ()))
+    for ref in named:
+        if ref not in refs:
+            yield f"declarations: {ref!r} is nothing in this BOM"
 
 
 def _citation_problems(bom: dict[str, Any], refs: Counter[str]) -> Iterator[str]:

@@ -30,6 +30,7 @@ from mlbom.attest.run_claim import (
 )
 from mlbom.attest.statement import Subject
 from mlbom.digest.manifest import dir_hash, manifest_bytes
+from mlbom.evidence.canonical import canonical_json
 from mlbom.evidence.nodes import HUB_DATASET_URL
 from mlbom.record.recording import Recording, RemoteInput
 from mlbom.render.step import PrivateNames, StepFacts
@@ -48,7 +49,7 @@ def step_claim(facts: StepFacts) -> RunClaim:
     return RunClaim(
         name=facts.name,
         kind=facts.kind,
-        command=tuple(hide(argument) for argument in _command(recording)),
+        command=tuple(hide(arg) for arg in public_command(plan.argv, plan.project_root)),
         folder=Path(os.path.relpath(plan.cwd, plan.project_root)).as_posix(),
         invocation=facts.invocation,
         started=int(recording.started),
@@ -87,6 +88,16 @@ def private_inputs(facts: StepFacts) -> bytes:
     """Return `sha256sum` lines of every file read, under its real name; never published."""
     root = facts.recording.plan.project_root
     return manifest_bytes((_private_name(root, p), facts.digests[p]) for p in facts.inputs)
+
+
+def private_command(facts: StepFacts) -> bytes:
+    """Return the command with its real paths as JSON, never published; empty if it holds a secret.
+
+    Paths below the project are relative to it, as they are in a copy of it elsewhere.
+    """
+    plan = facts.recording.plan
+    inside = _inside(plan.argv, plan.project_root)
+    return canonical_json(inside) if list(guard.clean_command(inside)) == inside else b""
 
 
 def classic_artifacts(facts: StepFacts) -> tuple[dict[str, str], dict[str, str]]:
@@ -163,6 +174,8 @@ def _byproducts(facts: StepFacts) -> Iterator[Resource]:
             media_type="application/json",
             content=facts.environment,
         )
+    if facts.trace:
+        yield facts.trace
     weights = [path for path in facts.inputs if path in facts.weights]
     if facts.kind is StepKind.EVAL:
         if len(weights) > MOST_FILES:
@@ -199,11 +212,16 @@ def _private_name(root: Path, path: str) -> str:
     return Path(name).as_posix()
 
 
-def _command(recording: Recording) -> tuple[str, ...]:
-    """Return the command line without secrets, and with paths that tell nothing of this host."""
-    root = str(recording.plan.project_root)
-    inside = [arg.replace(root + os.sep, "").replace(root, ".") for arg in recording.plan.argv]
-    return tuple(_ABSOLUTE.sub(_last_part, arg) for arg in guard.clean_command(inside))
+def public_command(argv: Iterable[str], root: Path) -> tuple[str, ...]:
+    """Return a command line without secrets, and with paths that tell nothing of this host."""
+    told = guard.clean_command(_inside(argv, root))
+    return tuple(_ABSOLUTE.sub(_last_part, arg) for arg in told)
+
+
+def _inside(argv: Iterable[str], root: Path) -> list[str]:
+    """Return a command line with paths below the project relative to it."""
+    top = str(root)
+    return [arg.replace(top + os.sep, "").replace(top, ".") for arg in argv]
 
 
 def _last_part(match: "re.Match[str]") -> str:

@@ -31,6 +31,7 @@ class StepFacts:
         source: the commit that the step's code is from, or None.
         packages: the distributions of its environment, by purl.
         environment: evidence of its environment as canonical JSON, or empty.
+        trace: the step trace, when one was asked for and something of a training was seen.
         metrics: numbers that it reported: name, value, step, source.
         unseen: what could not be told beyond what the recording says, each one sentence.
     """
@@ -46,6 +47,7 @@ class StepFacts:
     source: Resource | None = None
     packages: tuple[Resource, ...] = ()
     environment: bytes = b""
+    trace: Resource | None = None
     metrics: tuple[Mapping[str, Any], ...] = ()
     unseen: tuple[str, ...] = ()
 

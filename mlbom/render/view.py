@@ -32,6 +32,7 @@ from mlbom.render.environments import (
     other_environments,
 )
 from mlbom.render.recorded import Step, left_out, steps_of
+from mlbom.render.reproduced import Reproduced, reproductions_of
 
 _LABELS = {
     "licence": "Licence",
@@ -83,6 +84,13 @@ class View:
     steps: tuple[Step, ...] = ()
     left_out: tuple[Gap, ...] = ()
     other_environments: tuple[Environment, ...] = ()
+    reproductions: tuple[Reproduced, ...] = ()
+
+    @property
+    def signed_kinds(self) -> tuple[str, ...]:
+        """Return the roles beside `release` of those who signed what goes along, each once."""
+        kinds = [step.run.kind or "" for step in self.steps if step.run.kind != "other"]
+        return tuple(dict.fromkeys((*kinds, *(["rebuild"] if self.reproductions else []))))
 
     @property
     def trainings(self) -> tuple[Step, ...]:
@@ -121,6 +129,7 @@ def view_of(graph: Graph) -> View:
         steps=steps_of(graph),
         left_out=left_out(graph),
         other_environments=other_environments(graph),
+        reproductions=reproductions_of(graph),
     )
 
 

@@ -195,6 +195,13 @@ def check_stampable(signer: Signer, stamp: object) -> None:
         raise UsageError(message, hint="the Sigstore instance's own timestamp authority is used")
 
 
+def signer_name(signer: Signer) -> str:
+    """Return how messages call a signer: `key FINGERPRINT`, or an identity."""
+    if isinstance(signer, BundleSigner):
+        return signer.identity()
+    return f"key {signer.public_key.hint}"
+
+
 def own_envelope(data: bytes, signer: Signer) -> Envelope | None:
     """Return the envelope of a bundle when this signer's key made it, else None.
 

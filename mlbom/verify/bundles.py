@@ -1,18 +1,20 @@
 """Bundles to statements: the signature is checked before the payload is parsed, never after."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlbom.attest.bundle import MAX_BYTES, Bundle, check_bundle_size, parse_bundle
 from mlbom.attest.moment import told_time
+from mlbom.attest.reproduction_reading import is_reproduction, parse_reproduction
 from mlbom.attest.statement import Statement, parse_statement
 from mlbom.attest.types import STATEMENT_TYPE
 from mlbom.digest.tree import EntryKind
 from mlbom.errors import LimitError, UnreadableError
 from mlbom.formats.strict_json import parse_json
 from mlbom.verify.files.directory import BUNDLES, ReleaseDirectory
-from mlbom.verify.kinds import Kind, kinds_of
+from mlbom.verify.kinds import REBUILD, Kind, kinds_of
 from mlbom.verify.policy.values import TrustedSigner
 from mlbom.verify.refusal import Refusal
 from mlbom.verify.rules import RULE_BY_ID
@@ -53,6 +55,11 @@ class SignedStatement:
     time: int | None
     kind: Kind
     statement: Statement
+
+    @property
+    def signature(self) -> tuple[str, str]:
+        """Return who signed what: key material, and the SHA-256 of the signed bytes."""
+        return self.signer.material, self.payload
 
     @property
     def document(self) -> dict[str, Any]:
@@ -108,7 +115,36 @@ def read_bundles(
             and (found.rule == "untrusted-signer" or found.payload in good)
         )
         _note(ledger, path, found, surplus=surplus)
-    return signed
+    return _told_apart(signed)
+
+
+def named_rebuilds(
+    signed: Iterable[SignedStatement],
+) -> Mapping[tuple[str, str], SignedStatement]:
+    """Return what statements of reproductions name as their runs: who states it, by signature.
+
+    Only its own signer makes a record part of his reproduction.
+    """
+    return {
+        (one.signer.material, payload): one
+        for one in signed
+        if is_reproduction(one.statement)
+        for payload in parse_reproduction(one.statement).rebuilds
+    }
+
+
+def _told_apart(signed: tuple[SignedStatement, ...]) -> tuple[SignedStatement, ...]:
+    """Return the statements with each record of training again as that, and not as a training.
+
+    A key of both roles could have stated either; its own statement of the reproduction tells.
+    """
+    named = named_rebuilds(signed)
+    return tuple(
+        replace(one, kind=REBUILD, signer=named[one.signature].signer)
+        if one.kind.is_record and one.signature in named
+        else one
+        for one in signed
+    )
 
 
 def _note(ledger: Ledger, path: str, found: "SignedStatement | _Refused", *, surplus: bool) -> None:

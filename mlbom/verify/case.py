@@ -10,7 +10,7 @@ from mlbom.evidence.canonical import canonical_json
 from mlbom.evidence.graph import Graph
 from mlbom.evidence.store import load_graph
 from mlbom.formats.strict_json import parse_json
-from mlbom.verify.bundles import SignedStatement
+from mlbom.verify.bundles import SignedStatement, named_rebuilds
 from mlbom.verify.chain.edges import Manifest
 from mlbom.verify.files.directory import ReleaseDirectory
 from mlbom.verify.files.outputs import DOCUMENTS
@@ -18,6 +18,7 @@ from mlbom.verify.kinds import (
     CLOSING,
     REBUILD,
     REPRODUCED,
+    REPRODUCTION_RESULT,
     REVIEW,
     TEST_RESULT,
     VERDICT,
@@ -27,7 +28,7 @@ from mlbom.verify.kinds import (
 from mlbom.verify.verdict import Ledger
 
 # What may be stated about a release after it was closed, by naming its closing statement.
-LATER = (REVIEW, REPRODUCED, REBUILD, TEST_RESULT, VERDICT)
+LATER = (REVIEW, REPRODUCED, REPRODUCTION_RESULT, REBUILD, TEST_RESULT, VERDICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,17 @@ def bound_statements(
                 bound.append(statement)
         elif listed.sha256 == statement.sha256:
             bound.append(statement)
+    bound += [s for s in signed if s not in bound and _is_later_run(s, bound, subjects)]
     return tuple(bound)
+
+
+def _is_later_run(
+    statement: SignedStatement, bound: list[SignedStatement], subjects: ReleaseSubjects
+) -> bool:
+    """Return whether a record of training again is named by a bound statement of its signer."""
+    if statement.kind is not REBUILD or statement.path in subjects.outputs:
+        return False
+    return statement.signature in named_rebuilds(bound)
 
 
 def of_kind(case: Case, kind: Kind) -> tuple[SignedStatement, ...]:

@@ -4,9 +4,13 @@ One kind never stands in for another: the type of the predicate, its content and
 must agree, else the statement is refused and not skipped.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mlbom.attest.ladder import reproduced_level
+from mlbom.attest.reproduction_claim import DETAILS_NAME, MOST_DETAILS
+from mlbom.attest.reproduction_reading import check_details, is_reproduction, parse_reproduction
+from mlbom.attest.reproduction_record import is_rebuild
 from mlbom.attest.run_claim import BUILD_TYPES, StepKind, build_type, parse_run
 from mlbom.attest.statement import Statement
 from mlbom.attest.types import (
@@ -18,7 +22,8 @@ from mlbom.attest.types import (
     TEST_RESULT_PREDICATE,
     VSA_PREDICATE,
 )
-from mlbom.errors import MalformedError
+from mlbom.errors import MalformedError, UnreadableError
+from mlbom.formats.strict_json import parse_json
 from mlbom.verify.policy.values import StepRule
 from mlbom.verify.refusal import Refusal
 
@@ -52,6 +57,7 @@ FOREIGN = Kind("foreign provenance", ("data", "train", "eval", "rebuild"), "", i
 TEST_RESULT = Kind("test result", ("eval", "rebuild"), "")
 REVIEW = Kind("review", ("review",), "review")
 REPRODUCED = Kind("reproduction summary", ("rebuild",), "reproduce")
+REPRODUCTION_RESULT = Kind("reproduction result", ("rebuild",), "")
 VERDICT = Kind("verdict", ("verifier",), "")
 
 _FIXED = {RELEASE_PREDICATE: CLOSING, OMS_PREDICATE: WEIGHTS, CYCLONEDX_PREDICATE: BOM}
@@ -61,7 +67,7 @@ _RECORDS = {
     BUILD_TYPES[StepKind.TRAIN]: (TRAIN, REBUILD),
     BUILD_TYPES[StepKind.EVAL]: (EVAL, REBUILD),
 }
-_BY_STEP = {kind.step: kind for kind in (DATA, TRAIN, EVAL)}
+_BY_STEP = {kind.step: kind for kind in (DATA, TRAIN, EVAL, REBUILD)}
 # What a predicate that is not a record must hold, at least: keys and the JSON kind of each.
 _FORMS: Mapping[str, Mapping[str, type]] = {
     PROVENANCE_PREDICATE: {"buildDefinition": dict, "runDetails": dict},
@@ -69,8 +75,6 @@ _FORMS: Mapping[str, Mapping[str, type]] = {
     SVR_PREDICATE: {"verifier": dict, "properties": list},
     VSA_PREDICATE: {"verifier": dict, "verificationResult": str, "resourceUri": str},
 }
-# Prefix of the property by which a rebuilder's summary tells how far his result agrees.
-REPRODUCTION_PROPERTY = "urn:mlbom:reproduced:"
 KNOWN_PREDICATES = frozenset({*_FIXED, *_FORMS})
 
 
@@ -83,7 +87,7 @@ def kinds_of(statement: Statement, rules: Mapping[str, StepRule]) -> tuple[Kind,
 
     Raises:
         Refusal: `unexpected-predicate` for a type that has no place in a release, or content that
-            is not of the type; `malformed-statement` for a broken record.
+            is not of the type; `malformed-statement` for a broken record or reproduction.
     """
     told = statement.predicate_type
     if told in _FIXED:
@@ -92,8 +96,8 @@ def kinds_of(statement: Statement, rules: Mapping[str, StepRule]) -> tuple[Kind,
         message = f"it states {told}, which has no place in a release"
         raise Refusal(message, "unexpected-predicate")
     _check_form(statement)
-    if told == SVR_PREDICATE:
-        return (REPRODUCED if tuple(reproduced_levels(statement)) else REVIEW,)
+    if is_reproduction(statement) or told == SVR_PREDICATE:
+        return (_summary_kind(statement),)
     if told == VSA_PREDICATE:
         return (VERDICT,)
     if told == TEST_RESULT_PREDICATE and "mlbom_run" not in statement.predicate:
@@ -104,7 +108,8 @@ def kinds_of(statement: Statement, rules: Mapping[str, StepRule]) -> tuple[Kind,
         raise Refusal(message, "unexpected-predicate")
     if stated in _RECORDS:
         _check_record(statement)
-        return _RECORDS[stated]
+        # Whatever ran again, its record is no step of the release, also where its key may sign one.
+        return (REBUILD,) if is_rebuild(statement) else _RECORDS[stated]
     if told != PROVENANCE_PREDICATE:
         message = f"it says to be a recorded step, and its build type {stated[:200]!r} is none"
         raise Refusal(message, "unexpected-predicate")
@@ -112,11 +117,20 @@ def kinds_of(statement: Statement, rules: Mapping[str, StepRule]) -> tuple[Kind,
     return (*(_BY_STEP.get(name, STEP) for name in accepted), FOREIGN)
 
 
-def reproduced_levels(statement: Statement) -> Iterator[str]:
-    """Yield how far a rebuilder's summary says that his result agrees."""
-    for text in statement.predicate["properties"]:
-        if isinstance(text, str) and text.startswith(REPRODUCTION_PROPERTY):
-            yield text.removeprefix(REPRODUCTION_PROPERTY)
+def _summary_kind(statement: Statement) -> Kind:
+    """Return what a reproduction by mlbom, or anybody's verification result, is."""
+    try:
+        if is_reproduction(statement):
+            claim = parse_reproduction(statement)
+            if claim.details is not None:
+                details = parse_json(claim.details, DETAILS_NAME, max_bytes=MOST_DETAILS)
+                check_details(claim, details)
+        level = reproduced_level(statement)
+    except UnreadableError as error:
+        raise Refusal(error.message, "malformed-statement") from error
+    if statement.predicate_type == TEST_RESULT_PREDICATE:
+        return REPRODUCTION_RESULT
+    return REPRODUCED if level else REVIEW
 
 
 def _check_form(statement: Statement) -> None:

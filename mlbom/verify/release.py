@@ -15,7 +15,7 @@ from mlbom.evidence.graph import Graph
 from mlbom.evidence.nodes import File, Release
 from mlbom.guard import printable
 from mlbom.status import ExitStatus
-from mlbom.verify.bundles import SignedStatement, read_bundles
+from mlbom.verify.bundles import SignedStatement, named_rebuilds, read_bundles
 from mlbom.verify.case import (
     Case,
     bound_statements,
@@ -43,6 +43,11 @@ from mlbom.verify.chain.lineage import Lineage, check_lineage
 from mlbom.verify.chain.materials import list_unresolved
 from mlbom.verify.chain.opinions import check_opinions
 from mlbom.verify.chain.quality import check_quality
+from mlbom.verify.chain.reproductions import (
+    Reproductions,
+    find_reproductions,
+    tell_reproductions,
+)
 from mlbom.verify.chain.steps import read_steps
 from mlbom.verify.chain.training import model_files, tell_training
 from mlbom.verify.files.directory import ReleaseDirectory
@@ -130,6 +135,7 @@ def verify_release(release_dir: Path, trust: Trust, request: Request | None = No
         verdict = _check_release(case, root, verdict, trust, request)
     else:
         tell_training(ledger, Lineage(), None)
+        tell_reproductions(ledger, Reproductions())
     _demand_required(ledger)
     return replace(
         verdict,
@@ -193,14 +199,18 @@ def _check_chain(
     ledger, policy = case.ledger, trust.policy
     files = model_files(manifest, case.subjects)
     steps = read_steps(ledger, case.signed)
-    lineage = check_lineage(ledger, steps, files, complete=case.is_complete)
+    rebuilds = named_rebuilds(case.signed)
+    lineage = check_lineage(ledger, steps, files, rebuilds=rebuilds, complete=case.is_complete)
     list_unresolved(ledger, lineage, policy)
     trained = tell_training(ledger, lineage, files)
     signed = check_opinions(case, manifest, files)
-    check_demands(ledger, Chain(signed=signed, lineage=lineage, model=files), policy)
+    found = find_reproductions(ledger, signed, lineage, files, rebuilds=rebuilds)
+    told = tell_reproductions(ledger, found)
+    chain = Chain(signed=signed, lineage=lineage, model=files, reproductions=found)
+    check_demands(ledger, chain, policy)
     if graph:
-        check_quality(ledger, policy, graph, lineage.steps, signed)
-    return replace(verdict, trained=trained)
+        check_quality(ledger, policy, graph, lineage.steps, found)
+    return replace(verdict, trained=trained, reproduced=told)
 
 
 def _check_whole(ledger: Ledger, verdict: Verdict, trust: Trust, request: Request) -> None:

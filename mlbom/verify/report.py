@@ -42,6 +42,7 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
             "signedAt": None if verdict.signed_at is None else timestamp(verdict.signed_at),
             "manifest": verdict.manifest,
         },
+        "reproduced": verdict.reproduced,
         "modelRoot": verdict.model_root,
         "copiedTo": verdict.copied_to,
         "edges": edge_documents(verdict),
@@ -73,6 +74,8 @@ def lines(verdict: Verdict) -> Iterator[str]:
         yield f"model root  {verdict.model_root}"
     for _, alike in groupby(verdict.edges, key=lambda edge: (edge.status, edge.checked, edge.why)):
         yield from _edge_lines(tuple(alike))
+    if verdict.reproduced:
+        yield f"reproduced: {printable(verdict.reproduced)}"
     for problem in verdict.problems:
         word = "remark" if problem.status is ExitStatus.DONE else "problem"
         yield f"{word} {problem.rule}: {problem.message}"

@@ -78,6 +78,7 @@ class Verdict:
         cosigners: the same of each further signer of the closing statement.
         manifest: SHA-256 of model.manifest (dirHash1), empty when it is not bound.
         trained: whether a record of the training covers every weight file.
+        reproduced: who reproduced every weight file to which level, one line; empty for nobody.
         inputs: path and SHA-256 of each bundle whose signature holds.
         model_root: the directory that was compared, empty when none was.
         copied_to: where the verified files were handed over to, empty when they were not.
@@ -97,6 +98,7 @@ class Verdict:
     cosigners: tuple[str, ...] = ()
     manifest: str = ""
     trained: bool = False
+    reproduced: str = ""
     inputs: tuple[tuple[str, str], ...] = ()
     model_root: str = ""
     copied_to: str = ""

@@ -9,6 +9,7 @@ from mlbom.evidence.store import dump_graph
 from mlbom.render.registry import render_documents
 from tests.fixtures.projects import graph_of, model_directory
 from tests.fixtures.records import recorded_project
+from tests.fixtures.reproductions import reproduced_project
 
 GOLDENS = Path(__file__).parent
 EPOCH = 1_700_000_000
@@ -23,7 +24,11 @@ def made(root: Path, make: Callable[[Path], Path]) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", ["bom.cdx.json", "MODEL_CARD.md", "report.html", "evidence.json"])
 @pytest.mark.parametrize(
     ("folder", "make"),
-    [("model_directory", model_directory), ("recorded_project", recorded_project)],
+    [
+        ("model_directory", model_directory),
+        ("recorded_project", recorded_project),
+        ("reproduced_project", reproduced_project),
+    ],
 )
 def test_the_documents_are_the_golden_ones(
     tmp_path: Path,

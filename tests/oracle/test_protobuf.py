@@ -9,17 +9,21 @@ from typing import Any
 
 import pytest
 
+from mlbom.attest.reproduction_claim import reproduction_statements
 from tests.fixtures.records import make_record, record_key
+from tests.fixtures.reproductions import rebuild_statement, reproduction_claim
 from tests.fixtures.tiny_release import TinyRelease, new_signer
 
 pytestmark = pytest.mark.oracle
-# Parses each statement as the protobuf type, and a SLSA predicate as its own type.
+# Parses each statement as the protobuf type, a test result as its own type beside our fields, and
+# every resource that a predicate names; a verification result (svr) has no protobuf type.
 PROGRAM = """
 import json, sys
 from google.protobuf.json_format import ParseDict, ParseError
 from in_toto_attestation.v1.statement import Statement as Checked
 from in_toto_attestation.v1.statement_pb2 import Statement
 from in_toto_attestation.v1.resource_descriptor_pb2 import ResourceDescriptor
+from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestResult
 
 for path in sys.argv[1:]:
     document = json.load(open(path))
@@ -28,6 +32,9 @@ for path in sys.argv[1:]:
         definition = document["predicate"].get("buildDefinition", {})
         resources = definition.get("resolvedDependencies", [])
         resources += document["predicate"].get("configuration", [])
+        resources += document["predicate"].get("verifier", {}).get("policies", [])
+        if document["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1":
+            ParseDict(document["predicate"], TestResult(), ignore_unknown_fields=True)
         for resource in resources:
             ParseDict(resource, ResourceDescriptor())
         print("accepted")
@@ -73,6 +80,20 @@ def test_our_statements_are_in_toto_statements(python: str, tmp_path: Path) -> N
         bundles.append(made)
     verdicts = judge(python, tmp_path, [payload(bundle) for bundle in bundles])
     assert verdicts == ["accepted"] * 6
+
+
+def test_what_a_reproduction_states_is_in_toto(python: str, tmp_path: Path) -> None:
+    claim = reproduction_claim({"m.bin": b"w"}, rebuilds=("ab" * 32,), thresholds={"relL2": 1e-5})
+    summary, result = reproduction_statements(claim)
+    made = rebuild_statement({"m.bin": b"w"})
+    assert summary is not None
+    documents = [json.loads(statement.payload()) for statement in (summary, result, made)]
+    assert judge(python, tmp_path, documents) == ["accepted"] * 3
+    required = {"verifier", "timeCreated", "properties"}
+    assert required <= documents[0]["predicate"].keys()
+    broken = json.loads(result.payload())
+    broken["predicate"]["result"] = 1
+    assert judge(python, tmp_path, [broken])[0].startswith("rejected: ")
 
 
 def test_other_forms_are_rejected(python: str, tmp_path: Path) -> None:

@@ -1,27 +1,21 @@
-"""Files of a work tree as git blobs, hashed from their raw bytes, and Git LFS pointers."""
+"""Files of a work tree as git blobs, hashed from their raw bytes."""
 
 import errno
 import hashlib
 import os
-import re
 import stat
 from typing import NamedTuple
 
 from mlbom.git import GitRepository
+from mlbom.git.lfs import POINTER_LIMIT
 from mlbom.openfile import open_regular
 
-# A pointer is shorter than this (git-lfs docs/spec.md: "less than 1024 bytes").
-POINTER_LIMIT = 1024
 # Only files up to this size are looked at again for line endings.
 TEXT_LIMIT = 16 * 1024 * 1024
 # Modes of index entries (git: gitformat-index).
 LINK, SUBMODULE, EXECUTABLE = b"120000", b"160000", b"100755"
 # Error numbers that say "not there, or something else is there"; `open_regular` gives none.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, None)
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-\d-\S+ \S+\n)*"
-    rb"oid sha256:([0-9a-f]{64})\nsize (\d{1,18})\n?"
-)
 _LARGE = 1024 * 1024
 
 
@@ -41,19 +35,6 @@ class Tracked(NamedTuple):
     blob: str
     is_conflicted: bool
     is_left_out: bool
-
-
-class Pointer(NamedTuple):
-    """What a Git LFS pointer stands for: SHA-256 in hexadecimal digits, size in bytes."""
-
-    sha256: str
-    nbytes: int
-
-
-def parse_pointer(content: bytes) -> Pointer | None:
-    """Return what a blob points to, or None when it is no pointer (git-lfs docs/spec.md, v1)."""
-    found = _POINTER.fullmatch(content)
-    return Pointer(found[1].decode(), int(found[2])) if found else None
 
 
 class BlobReader:

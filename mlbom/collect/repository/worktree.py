@@ -13,16 +13,14 @@ from dataclasses import dataclass, field
 from mlbom.collect.repository.blobs import (
     GONE,
     LINK,
-    POINTER_LIMIT,
     SUBMODULE,
     BlobReader,
-    Pointer,
     Tracked,
-    parse_pointer,
 )
 from mlbom.digest.hashing import FileDigest, Hashing
 from mlbom.errors import RepositoryError
 from mlbom.git import GitRepository
+from mlbom.git.lfs import POINTER_LIMIT, Pointer, parse_pointer
 
 
 @dataclass(slots=True, kw_only=True)

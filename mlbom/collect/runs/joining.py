@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlbom.attest.run_claim import EMPTY, LOG_SUBJECTS, StepKind
-from mlbom.collect.models import is_weight_name
 from mlbom.collect.runs.record import Record, read_record
 from mlbom.collect.runs.search import find_records
 from mlbom.digest.hashing import FileDigest
 from mlbom.errors import ChangedWhileReadingError, UnreadableError
+from mlbom.formats.weight_names import is_weight_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

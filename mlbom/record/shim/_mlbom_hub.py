@@ -4,6 +4,7 @@
 
 import os
 
+from _mlbom_events import program_line, tell
 from _mlbom_trace import emit
 from _mlbom_wrap import after, argument
 
@@ -63,6 +64,7 @@ def _tell(name: "Any", kwargs: "dict[str, Any]", files: "list[str]") -> None:
     _SEEN.add(key)
     where = [os.path.abspath(path) for path in files]
     emit("remote", kind=kind, name=name, requested=requested, revision=revision, files=where)
+    tell("download", "huggingface_hub", requested, program_line())
 
 
 def _revision_of(path: str) -> str:
@@ -115,6 +117,7 @@ def _on_dataset(result: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
         config=parts[0].info.config_name or "" if parts else "",
         split=str(argument(args, kwargs, 5, "split") or ""),
     )
+    tell("download", "datasets", kwargs.get("revision"), program_line())
 
 
 def _pinned(url: str) -> str:

@@ -75,14 +75,20 @@ class AfterImport:
             # A package may import a native module of its own name first: that one was seen to.
             where, _, function = self._table.pop(name, "").partition(":")
             if where:
-                getattr(self._load(where), function)(module)
+                getattr(load(self._folder, where), function)(module)
 
-    def _load(self, name: str) -> "Any":
-        """Import a module of the recorder, also where a program has rebuilt sys.path."""
-        if self._folder in sys.path or name in sys.modules:
-            return __import__(name)
-        sys.path.insert(0, self._folder)
-        try:
-            return __import__(name)
-        finally:
-            sys.path.remove(self._folder)
+
+def load(folder: str, name: str) -> "Any":
+    """Import a module of the recorder, also where a program has rebuilt sys.path.
+
+    Args:
+        folder: of the recorder's modules.
+        name: of the module.
+    """
+    if folder in sys.path or name in sys.modules:
+        return __import__(name)
+    sys.path.insert(0, folder)
+    try:
+        return __import__(name)
+    finally:
+        sys.path.remove(folder)

@@ -9,8 +9,9 @@ written at the end.
 import os
 import sys
 
+from _mlbom_events import calling_line, program_line, tell
 from _mlbom_start import recorder
-from _mlbom_trace import emit, shorten
+from _mlbom_trace import TRACE, emit, shorten
 from _mlbom_wrap import argument, before
 
 TYPE_CHECKING = False
@@ -65,6 +66,13 @@ class Values:
 
 
 SEEDS = Values("seed")
+# How an event calls what seeded a generator.
+_CALLS = {
+    "torch": "torch.manual_seed",
+    "torch.cuda": "torch.cuda.manual_seed",
+    "random": "random.seed",
+    "numpy": "numpy.random.seed",
+}
 
 
 def note_seed(generator: str, at: int = 0, name: str = "seed") -> "Note":
@@ -72,7 +80,9 @@ def note_seed(generator: str, at: int = 0, name: str = "seed") -> "Note":
 
     def note(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> None:
         if not _caller().endswith(_DERIVING):
-            _set(generator, argument(args, kwargs, at, name))
+            value = argument(args, kwargs, at, name)
+            _set(generator, value)
+            tell_seed(_CALLS[generator], value, program_line())
 
     return note
 
@@ -81,14 +91,35 @@ def _set(generator: str, value: "Any") -> None:
     SEEDS.set({generator: "entropy" if value is None else shorten(value)})
 
 
+def tell_seed(what: str, value: "Any", at: str) -> None:
+    """Tell that a generator got a seed, or the system's entropy where there is none."""
+    if what.startswith("numpy"):
+        _ENTROPY_AT[0] = at if value is None else ""
+    tell("entropy" if value is None else "seed", what, value, at)
+
+
+# Where a generator of numpy last took the system's entropy by its name: it is not told again.
+_ENTROPY_AT = [""]
+
+
 def _caller() -> str:
     """Return the file that called a wrapped function."""
     return sys._getframe(3).f_code.co_filename  # this, the note, the wrapper
 
 
 def after_random(module: "ModuleType") -> None:
-    """Follow `random.seed`."""
+    """Follow `random.seed`, and private generators that the program makes."""
     before(module, "seed", note_seed("random", 0, "a"))
+    if not TRACE:
+        return
+    standard: Any = module
+    recorder().load("_mlbom_streams").STREAMS.begin("random")
+
+    def note_private(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> None:
+        value = argument(args, kwargs, 1, "a")
+        tell_seed("random.Random", value, calling_line((os.sep + "random.py",)))
+
+    before(standard.Random, "seed", note_private)
 
 
 def after_numpy(module: "ModuleType") -> None:
@@ -96,7 +127,21 @@ def after_numpy(module: "ModuleType") -> None:
 
     def note_new(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> None:
         if "-packages" + os.sep not in _caller():
-            _set("numpy.default_rng", argument(args, kwargs, 0, "seed"))
+            value = argument(args, kwargs, 0, "seed")
+            _set("numpy.default_rng", value)
+            tell_seed("numpy.default_rng", value, calling_line(()))
 
     before(module, "seed", note_seed("numpy"))
     before(module, "default_rng", note_new)
+    if not TRACE:
+        return
+    recorder().load("_mlbom_streams").STREAMS.begin("numpy")
+
+    def note_entropy(_: "tuple[Any, ...]", __: "dict[str, Any]") -> None:
+        at = calling_line(())
+        if at != _ENTROPY_AT[0]:
+            tell("entropy", "numpy.random", None, at)
+        _ENTROPY_AT[0] = ""
+
+    # Every generator of numpy that is given no seed takes its entropy from there.
+    before(sys.modules.get("numpy.random.bit_generator"), "randbits", note_entropy)

@@ -1,13 +1,13 @@
 """Puts the recorder together: the audit hook, the modules to follow, the end of the process."""
-# ruff: noqa: INP001
+# ruff: noqa: INP001, ANN401
 # mypy: disable-error-code="import-not-found"
 
 import atexit
 import os
 
 from _mlbom_files import FileWatch
-from _mlbom_imports import AfterImport
-from _mlbom_trace import CHANNEL, FOLDER, GUARD, emit
+from _mlbom_imports import AfterImport, load
+from _mlbom_trace import CHANNEL, FOLDER, GUARD, PROBE, TRACE, emit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,12 @@ _FOLLOWED = {
     "huggingface_hub._snapshot_download": "_mlbom_hub:after_snapshot_download",
     "datasets.load": "_mlbom_hub:after_datasets",
     "multiprocessing.util": "_mlbom_start:after_multiprocessing",
+}
+# What only a trace of the training, or a probe of it, wants to know.
+_TRACED = {
+    "torch.utils.data.dataloader": "_mlbom_inputs:after_dataloader",
+    "urllib.request": "_mlbom_web:after_urllib",
+    "requests.sessions": "_mlbom_web:after_requests",
 }
 _READERS = "_mlbom_readers:after_import"
 _WITH_READERS = (
@@ -56,11 +62,13 @@ class Recorder:
     Attributes:
         files: notes what is opened.
         at_end: what is called when the process ends.
+        in_fork: what is called in a process that was forked from this one, first of all.
     """
 
     def __init__(self, folder: str) -> None:
         self.files = FileWatch(folder)
         self.at_end: list[Callable[[], None]] = []
+        self.in_fork: list[Callable[[], None]] = []
         self._folder = folder
         self._ended = 0
 
@@ -72,8 +80,27 @@ class Recorder:
         atexit.register(self.end)
         table = dict(_FOLLOWED)
         table.update(dict.fromkeys(_WITH_READERS, _READERS))
+        if TRACE or PROBE:
+            table.update(_TRACED)
         AfterImport(self._folder, table).install()
         self.files.install()
+        if PROBE:
+            with GUARD:
+                self.load("_mlbom_probe").begin()
+        if TRACE:
+            with GUARD:
+                self._begin_trace()
+
+    def _begin_trace(self) -> None:
+        """Follow what decides numbers, last of all: as the program sees it."""
+        self.load("_mlbom_listed").follow()
+        journal = self.load("_mlbom_journal").JOURNAL
+        self.in_fork.append(journal.forget)
+        self.at_end.append(journal.end)
+
+    def load(self, name: str) -> "Any":
+        """Import a module of the recorder that only some processes need."""
+        return load(self._folder, name)
 
     def end(self) -> None:
         """Write what is known at the end, once for each process, and stop listening."""
@@ -120,4 +147,7 @@ def after_multiprocessing(module: "ModuleType") -> None:
 
 def _after_fork() -> None:
     with GUARD:
+        for function in recorder().in_fork:
+            with GUARD:
+                function()
         CHANNEL.ensure()

@@ -2,15 +2,17 @@
 
 Nothing here initialises CUDA or loads a library: what the program does not use stays unused.
 """
-# ruff: noqa: INP001, ANN401, ARG002, SLF001
+# ruff: noqa: INP001, ANN401, ARG002, SLF001, UP031
 # mypy: disable-error-code="import-not-found"
 
 import os
 import sys
 
-from _mlbom_seeds import Values, note_seed
+from _mlbom_events import calling_line, program_line, tell
+from _mlbom_flags import TorchFlags
+from _mlbom_seeds import Values, note_seed, tell_seed
 from _mlbom_start import recorder
-from _mlbom_trace import GUARD, emit, numeric_variables, shorten
+from _mlbom_trace import GUARD, PROBE, TRACE, emit, numeric_variables
 from _mlbom_wrap import after, argument, before
 
 TYPE_CHECKING = False
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
     from typing import Any
+
+    from _mlbom_wrap import Note
 
 _SETTERS = (
     "use_deterministic_algorithms",
@@ -54,6 +58,7 @@ class TorchState:
     def __init__(self, torch: "Any") -> None:
         self._torch = torch
         self._flags = Values("flag")
+        self._reader = TorchFlags(torch)
         self._steps = 0
         self._loaded: dict[str, str] = {}
 
@@ -61,6 +66,7 @@ class TorchState:
         """Hang in what tells of changes, and take the first sample."""
         torch = self._torch
         for name in _SETTERS:
+            before(torch, name, _note_setter(name))
             after(torch, name, self._on_setter)
         recorder().at_end.append(self.sample)
         # torch.optim deletes its attribute `optimizer`; the module is there all the same.
@@ -104,42 +110,7 @@ class TorchState:
         self._sample_flags()
 
     def _sample_flags(self, with_threads: bool = False) -> None:  # noqa: FBT001, FBT002
-        found = numeric_variables()
-        for name, read in self._readers(with_threads):
-            try:
-                found[name] = shorten(read())
-            except AttributeError:
-                continue  # another version of torch
-            except RuntimeError:
-                found[name] = "unreadable"  # old and new settings of TF32 were mixed
-        self._flags.set(found)
-
-    def _readers(self, with_threads: bool) -> "list[tuple[str, Callable[[], Any]]]":  # noqa: FBT001
-        torch = self._torch
-        backends = torch.backends
-        found: list[tuple[str, Callable[[], Any]]] = [
-            ("deterministic_algorithms", self._deterministic),
-            ("cudnn.deterministic", lambda: backends.cudnn.deterministic),
-            ("cudnn.benchmark", lambda: backends.cudnn.benchmark),
-            ("cudnn.allow_tf32", lambda: backends.cudnn.allow_tf32),
-            ("cuda.matmul.allow_tf32", lambda: backends.cuda.matmul.allow_tf32),
-            ("cuda.matmul.fp32_precision", lambda: backends.cuda.matmul.fp32_precision),
-            ("float32_matmul_precision", torch.get_float32_matmul_precision),
-            ("default_dtype", lambda: str(torch.get_default_dtype())),
-        ]
-        if with_threads:
-            # Asked earlier, this would settle the number before the program has had its say.
-            found.append(("num_threads", torch.get_num_threads))
-            capability = getattr(getattr(backends, "cpu", None), "get_cpu_capability", None)
-            if capability is not None:
-                found.append(("cpu_capability", capability))
-        return [("torch." + name, read) for name, read in found]
-
-    def _deterministic(self) -> str:
-        if not self._torch.are_deterministic_algorithms_enabled():
-            return "False"
-        is_soft = self._torch.is_deterministic_algorithms_warn_only_enabled()
-        return "warn_only" if is_soft else "True"
+        self._flags.set({**numeric_variables(), **self._reader.read(with_threads)})
 
     def _note_versions(self) -> None:
         torch = self._torch
@@ -177,7 +148,14 @@ def after_torch(module: "ModuleType") -> None:
         _follow_readers(torch)
     with GUARD:
         _follow_seeds(torch)
-    TorchState(torch).follow()
+    with GUARD:
+        TorchState(torch).follow()
+    if TRACE or PROBE:
+        with GUARD:
+            recorder().load("_mlbom_steps").follow(torch)
+    if PROBE:
+        with GUARD:
+            recorder().load("_mlbom_probe").after_torch(torch)
 
 
 def _follow_readers(torch: "Any") -> None:
@@ -204,6 +182,19 @@ def _follow_seeds(torch: "Any") -> None:
     for name in ("manual_seed", "manual_seed_all"):
         before(torch.cuda.random, name, note_seed("torch.cuda"))
         setattr(torch.cuda, name, getattr(torch.cuda.random, name))
+    before(torch.random, "seed", lambda *_: tell_seed("torch.seed", None, program_line()))
+    torch.seed = torch.random.seed
+
+
+def _note_setter(name: str) -> "Note":
+    """Return a note that tells of a setting, with the line of the program that made it."""
+    kind = "threads" if name == "set_num_threads" else "flag"
+
+    def note(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> None:
+        given = [*args, *("%s=%s" % item for item in sorted(kwargs.items()))]
+        tell(kind, "torch." + name, ", ".join(map(str, given)), calling_line())
+
+    return note
 
 
 def _mapped_libraries() -> "dict[str, str]":

@@ -17,10 +17,14 @@ except ImportError:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Any
 
 FOLDER = os.environ.get("MLBOM_RECORD_DIR", "")
+# What is written of each training step (step, tensors), and what `mlbom reproduce` changes (JSON).
+TRACE = os.environ.get("MLBOM_RECORD_TRACE", "")
+PROBE = os.environ.get("MLBOM_RECORD_PROBE", "")
 _MOST_TEXT = 200
 _FIRST_DESCRIPTOR = 64
 # Variables that change what numbers come out: PyTorch notes on randomness; oneMKL, oneDNN, NCCL.
@@ -69,9 +73,19 @@ GUARD = Guard(reports=True)
 
 
 class Channel:
-    """The trace file of this process; a fork gets its own."""
+    """A trace file of this process; a fork gets its own.
 
-    def __init__(self) -> None:
+    Args:
+        suffix: of its name.
+        first: returns the fields of its first line from how the process came to be, fork or exec;
+            by default those of the recorder's own file.
+    """
+
+    def __init__(
+        self, suffix: str = ".jsonl", first: "Callable[[str], dict[str, Any]] | None" = None
+    ) -> None:
+        self._suffix = suffix
+        self._first = first or _describe
         self._descriptor = -1
         self._identity = (-1, -1)
         self._pid = 0
@@ -87,7 +101,19 @@ class Channel:
     def write(self, line: str) -> None:
         """Append one line."""
         self.ensure()
-        os.write(self._descriptor, (line + "\n").encode("ascii"))
+        data = (line + "\n").encode("ascii")
+        written = os.write(self._descriptor, data)
+        while written < len(data):  # a disk that is nearly full, then an error
+            written += os.write(self._descriptor, data[written:])
+
+    def emit(self, event: str, **fields: "Any") -> None:
+        """Append one event; call it inside `GUARD`."""
+        fields["e"] = event
+        self.write(encode(fields))
+
+    def is_begun(self) -> bool:
+        """Return whether this process, and not only one that it is a fork of, has such a file."""
+        return self._pid == os.getpid()
 
     def has_room(self) -> bool:
         """Return whether this process may open one more file."""
@@ -102,10 +128,10 @@ class Channel:
         """Open a new file; its first line says which process this is."""
         how = "fork" if self._pid else "exec"
         self._pid = os.getpid()
-        name = "%d-%x.jsonl" % (self._pid, int(time.time() * 1e6))
+        name = "%d-%x%s" % (self._pid, int(time.time() * 1e6), self._suffix)
         self._path = os.path.join(FOLDER, name)
         self._open()
-        emit("start", how=how, **_describe())
+        self.write(encode(self._first(how)))
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
@@ -134,10 +160,12 @@ def _out_of_the_way(descriptor: int) -> int:
     return moved
 
 
-def _describe() -> "dict[str, Any]":
+def _describe(how: str) -> "dict[str, Any]":
     """Return what identifies this process and its environment."""
     site = sys.modules.get("site")
     return {
+        "e": "start",
+        "how": how,
         "pid": os.getpid(),
         "parent": os.getppid(),
         "time": time.time(),
@@ -178,9 +206,8 @@ def quote(text: str) -> str:
 
 
 def emit(event: str, **fields: "Any") -> None:
-    """Append one event; call it inside `GUARD`."""
-    fields["e"] = event
-    CHANNEL.write(encode(fields))
+    """Append one event to the recorder's own file; call it inside `GUARD`."""
+    CHANNEL.emit(event, **fields)
 
 
 def shorten(value: "Any") -> str:

@@ -7,6 +7,7 @@ from mlbom.attest.run_claim import build_type
 from mlbom.verify.bundles import SignedStatement
 from mlbom.verify.chain.lineage import Lineage, ModelFiles
 from mlbom.verify.chain.materials import is_source, is_trusted
+from mlbom.verify.chain.reproductions import Reproductions
 from mlbom.verify.chain.steps import Step
 from mlbom.verify.chain.training import trained_weights
 from mlbom.verify.kinds import EVAL, REBUILD, STEP, TRAIN
@@ -24,11 +25,13 @@ class Chain:
         signed: the good statements that the release binds.
         lineage: the steps that lead to the model.
         model: its files.
+        reproductions: what rebuilders state of it.
     """
 
     signed: tuple[SignedStatement, ...]
     lineage: Lineage
     model: ModelFiles
+    reproductions: Reproductions
 
     def steps_of(self, rule: StepRule) -> tuple[Step, ...]:
         """Return the joined steps that a rule is about, of the build types that it accepts."""
@@ -45,18 +48,17 @@ def check_demands(ledger: Ledger, chain: Chain, policy: Policy) -> None:
         since = len(ledger.problems)
         if rule.name in STEP_ROLES and rule.name not in RECORD_STEPS:
             signed = [s for s in chain.signed if s.kind.step == rule.name]
-            keys = _keys(signed)
-            _check_threshold(ledger, rule, len(keys), f"the {rule.name} statement")
+            _check_threshold(ledger, rule, len(_keys(signed)), f"the {rule.name} statement")
         else:
-            steps = chain.steps_of(rule)
-            signed = [s for step in steps for s in step.signed]
-            keys = _keys(signed)
+            signed = [s for step in chain.steps_of(rule) for s in step.signed]
             _check_steps(ledger, chain, policy, rule)
             _check_build_types(ledger, chain, rule)
         for statement in signed:
             for reason in check_attributes(rule, statement.document):
                 ledger.problem("policy-rule", f"{statement.path}: {reason}", statement.path)
-        told = f"{counted(len(signed), 'signature')} by {counted(len(keys), 'key')}"
+        if rule.name == REBUILD.step:
+            signed = _check_reproductions(ledger, chain, rule)
+        told = f"{counted(len(signed), 'signature')} by {counted(len(_keys(signed)), 'key')}"
         checked = f"what your policy demands of the step {rule.name}"
         if signed or rule.required or len(ledger.problems) > since:
             ledger.judge(f"policy -> {rule.name}", checked, since, told)
@@ -104,13 +106,23 @@ def _check_threshold(ledger: Ledger, rule: StepRule, found: int, what: str) -> N
 def _check_steps(ledger: Ledger, chain: Chain, policy: Policy, rule: StepRule) -> None:
     """Check that enough keys vouch for every file by which the step leads to the model."""
     steps = [step for step in chain.steps_of(rule) if not step.failure]
+    if rule.name != REBUILD.step:
+        _check_vouching(ledger, chain, policy, rule)
+    for step in steps:
+        for reason in _artifact_reasons(chain, policy, rule, step):
+            path = step.signed[0].path
+            ledger.problem("policy-rule", f"{path}: {reason}", path)
+
+
+def _check_vouching(ledger: Ledger, chain: Chain, policy: Policy, rule: StepRule) -> None:
+    steps = [step for step in chain.steps_of(rule) if not step.failure]
     vouching: dict[str, set[str]] = {}
     for step in steps:
         for sha256 in chain.lineage.used[step.label]:
             vouching.setdefault(sha256, set()).update(_keys(step.signed))
     if not vouching:
         _check_threshold(ledger, rule, 0, rule.name)
-    elif rule.required and rule.name in (TRAIN.step, EVAL.step, REBUILD.step):
+    elif rule.required and rule.name in (TRAIN.step, EVAL.step):
         trained = trained_weights(chain.lineage, chain.model, steps)
         covered = trained if rule.name == TRAIN.step else vouching.keys()
         for sha256, path in chain.model.weights.items():
@@ -120,10 +132,26 @@ def _check_steps(ledger: Ledger, chain: Chain, policy: Policy, rule: StepRule) -
     for sha256, keys in sorted(vouching.items()):
         what = chain.model.all.get(sha256, f"sha256:{sha256}")
         _check_threshold(ledger, rule, len(keys), f"the record of {what} ({rule.name})")
-    for step in steps:
-        for reason in _artifact_reasons(chain, policy, rule, step):
-            path = step.signed[0].path
-            ledger.problem("policy-rule", f"{path}: {reason}", path)
+
+
+def _check_reproductions(ledger: Ledger, chain: Chain, rule: StepRule) -> list[SignedStatement]:
+    """Check that enough keys reproduced every weight file, and return what they signed."""
+    records = {
+        one.path: one
+        for step in chain.steps_of(rule)
+        if not (step.failure or step.is_evaluation)
+        for one in step.signed
+    }
+    of_records = bool(rule.build_types or rule.attributes or rule.materials or rule.products)
+    signed: dict[str, SignedStatement] = {}
+    for made in chain.reproductions.counting(rule.level, independent=rule.independent):
+        runs = [one for one in records.values() if made.is_from(one)]
+        if runs or not of_records:
+            signed.update({one.path: one for one in (*made.signed, *runs)})
+    level = f" to {rule.level}" if rule.level else ""
+    what = f"a reproduction of every weight file{level}"
+    _check_threshold(ledger, rule, len(_keys(signed.values())), what)
+    return list(signed.values())
 
 
 def _check_build_types(ledger: Ledger, chain: Chain, rule: StepRule) -> None:

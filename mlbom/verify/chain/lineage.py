@@ -4,7 +4,7 @@ An edge holds by equal digest alone, never by place. A step starts after the ste
 read have finished; times are compared only between records (chain.md section 3).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mlbom.attest.run_claim import EMPTY
@@ -44,18 +44,28 @@ class Lineage:
 
 
 def check_lineage(
-    ledger: Ledger, steps: tuple[Step, ...], model: ModelFiles, *, complete: bool
+    ledger: Ledger,
+    steps: tuple[Step, ...],
+    model: ModelFiles,
+    *,
+    rebuilds: Collection[tuple[str, str]] = (),
+    complete: bool,
 ) -> Lineage:
     """Check every edge between steps and to the model; a step that leads nowhere is a problem.
+
+    A reproduction stands beside the chain and carries nothing of it: no step comes from what it
+    wrote, and nothing is reached through what it read.
 
     Args:
         ledger: takes problems and edges.
         steps: what the records of the release tell.
         model: the files that the manifest binds.
+        rebuilds: `Step.signatures` of records that a statement of a reproduction names as its
+            runs; these may have written other bytes than the model's.
         complete: whether every statement of the release could be read; what leads nowhere may
             otherwise lead to one that could not.
     """
-    walk = _Walk(ledger, steps, model)
+    walk = _Walk(ledger, steps, model, frozenset(rebuilds))
     walk.link()
     walk.reach()
     walk.judge(complete=complete)
@@ -65,8 +75,15 @@ def check_lineage(
 class _Walk:
     """One pass over the steps of a release."""
 
-    def __init__(self, ledger: Ledger, steps: tuple[Step, ...], model: ModelFiles) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        steps: tuple[Step, ...],
+        model: ModelFiles,
+        rebuilds: frozenset[tuple[str, str]],
+    ) -> None:
         self._ledger, self._steps, self._model = ledger, steps, model
+        self._rebuilds = rebuilds
         self._by_label = {step.label: step for step in steps}
         self._makers: dict[tuple[str, str], tuple[str, ...]] = {}
         self._late: dict[str, list[str]] = {}
@@ -76,7 +93,8 @@ class _Walk:
         """Find who made what each step read."""
         writers: dict[str, list[tuple[Step, str]]] = {}
         for step in self._steps:
-            for name, sha256 in () if step.is_evaluation else step.wrote:
+            makes_nothing = step.is_evaluation or step.kind is REBUILD
+            for name, sha256 in () if makes_nothing else step.wrote:
                 if sha256 != EMPTY:
                     writers.setdefault(sha256, []).append((step, name))
         for step in self._steps:
@@ -92,11 +110,13 @@ class _Walk:
 
     def reach(self) -> None:
         """Walk from the model's files backwards."""
-        pending = [step.label for step in self._steps if self._roots(step)]
+        pending = [step.label for step in self._steps if self._roots(step) or self._named(step)]
         for label in pending:
             self._used[label] = set(self._roots(self._by_label[label]))
         while pending:
             reader = self._by_label[pending.pop()]
+            if reader.kind is REBUILD:
+                continue
             for _, sha256 in reader.files_read:
                 for maker in self._makers.get((reader.label, sha256), ()):
                     if maker not in self._used:
@@ -127,8 +147,16 @@ class _Walk:
         files = self._model.weights if weights_only else self._model.all
         return step.about_digests & files.keys()
 
+    def _named(self, step: Step) -> bool:
+        """Return whether a statement by the signer of a record of training again names it."""
+        return step.kind is REBUILD and not self._rebuilds.isdisjoint(step.signatures)
+
     def _judge_model_edge(self, step: Step) -> None:
         roots = self._roots(step)
+        if not roots and self._named(step):
+            checked = "SHA-256 of the record in a statement of the reproduction"
+            why = "it wrote none of the model's weights; the statement says how far they agree"
+            self._ledger.held(f"{step.label} -> {MODEL_PLACE}", checked, why)
         if not roots:
             return
         since = len(self._ledger.problems)

@@ -65,6 +65,11 @@ class Step:
         return (*files, *self.about) if self.is_evaluation else tuple(files)
 
     @property
+    def signatures(self) -> frozenset[tuple[str, str]]:
+        """Return `SignedStatement.signature` of each."""
+        return frozenset(one.signature for one in self.signed)
+
+    @property
     def about_digests(self) -> frozenset[str]:
         """Return the SHA-256 of everything that it is about, except of no bytes at all."""
         return frozenset(sha256 for _, sha256 in self.about if sha256 != EMPTY)

@@ -19,8 +19,9 @@ from mlbom.verify.policy.seal import (
     read_withdrawals,
 )
 from mlbom.verify.policy.signers import read_signers
-from mlbom.verify.policy.steps import read_steps
+from mlbom.verify.policy.steps import MOST_SIGNERS, read_steps
 from mlbom.verify.policy.values import (
+    REPRODUCE,
     REPRODUCTION_LEVELS,
     STEP_ROLES,
     Policy,
@@ -109,7 +110,7 @@ def _policy(folder: PolicyFolder) -> Policy:
         needs_version=release["needs-version"].flag() if "needs-version" in release else False,
         withdrawn=dict(_withdrawn(told, signers, folder)),
         ignore=tuple(_ignored(told)),
-        quality=_quality(told["quality"]) if "quality" in told else Quality(),
+        quality=_quality(told["quality"], signers) if "quality" in told else Quality(),
     )
 
 
@@ -121,11 +122,16 @@ def _check_thresholds(
         role = STEP_ROLES.get(name)
         if role is None or not rule.required:
             continue
-        able = {signer.material for signer in signers if role in signer.roles}
-        if len(able) < rule.threshold:
-            place = told["steps"].at(name, None)
-            message = f"needs {rule.threshold} signers with the role {role}, there are {len(able)}"
-            place.refuse(message, "the same key under two names counts once")
+        _check_able(told["steps"].at(name, None), signers, rule.threshold, role)
+
+
+def _check_able(
+    place: Field, signers: tuple[TrustedSigner, ...], threshold: int, role: str
+) -> None:
+    able = {signer.material for signer in signers if role in signer.roles}
+    if len(able) < threshold:
+        message = f"needs {threshold} signers with the role {role}, there are {len(able)}"
+        place.refuse(message, "the same key under two names counts once")
 
 
 def _model(field: Field) -> str:
@@ -178,12 +184,31 @@ def _ignored(told: Mapping[str, Field]) -> Iterator[str]:
         yield prefix
 
 
-def _quality(field: Field) -> Quality:
+def _quality(field: Field, signers: tuple[TrustedSigner, ...]) -> Quality:
     told = field.table(("most-gaps", "metrics", "reproduction"))
     metrics = told["metrics"].named("metrics") if "metrics" in told else ()
-    level = told["reproduction"].choice(REPRODUCTION_LEVELS) if "reproduction" in told else ""
+    level, threshold, independent = "", 1, False
+    if "reproduction" in told:
+        level, threshold, independent = _reproduction(told["reproduction"], signers)
     return Quality(
         most_gaps=told["most-gaps"].whole(0, 10**9) if "most-gaps" in told else None,
         reproduction=level,
+        reproduction_threshold=threshold,
+        reproduction_independent=independent,
         metrics={name: metric.number() for name, metric in metrics},
     )
+
+
+def _reproduction(field: Field, signers: tuple[TrustedSigner, ...]) -> tuple[str, int, bool]:
+    """Return level, threshold and independence: a level alone, or a table of them.
+
+    Raises:
+        PolicyError: another form, or a threshold that nobody could ever reach.
+    """
+    if not isinstance(field.value, dict):
+        return field.choice(REPRODUCTION_LEVELS), 1, False
+    told = field.table(("level", "threshold", "independent"), required=("level",))
+    threshold = told["threshold"].whole(1, MOST_SIGNERS) if "threshold" in told else 1
+    _check_able(field, signers, threshold, STEP_ROLES[REPRODUCE])
+    independent = told["independent"].flag() if "independent" in told else False
+    return told["level"].choice(REPRODUCTION_LEVELS), threshold, independent

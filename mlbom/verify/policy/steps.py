@@ -8,14 +8,17 @@ from mlbom.verify.policy.field import Field, did_you_mean
 from mlbom.verify.policy.values import (
     RECORD_ROLES,
     RECORD_STEPS,
+    REPRODUCE,
+    REPRODUCTION_LEVELS,
     STEP_ROLES,
     AttributeRule,
     StepRule,
 )
 
-_MOST_SIGNERS = 1000
-_KEYS = ("required", "threshold", "role", "build-types", "attributes", "materials", "products")
+MOST_SIGNERS = 1000
 _OF_RECORDS = ("build-types", "materials", "products")
+_OF_REPRODUCTIONS = ("level", "independent")
+_KEYS = ("required", "threshold", "role", "attributes", *_OF_RECORDS, *_OF_REPRODUCTIONS)
 
 
 def read_steps(field: Field) -> dict[str, StepRule]:
@@ -37,12 +40,17 @@ def _step(name: str, field: Field, known: tuple[str, ...]) -> StepRule:
                 told[key].refuse(f"only recorded steps have {key}, and {name} is none")
     if name in STEP_ROLES and "role" in told:
         told["role"].refuse(f"the step {name} has the role {STEP_ROLES[name]}")
+    for key in _OF_REPRODUCTIONS if name != REPRODUCE else ():
+        if key in told:
+            told[key].refuse(f"only the step {REPRODUCE} has {key}")
     attributes = told["attributes"].items() if "attributes" in told else ()
     return StepRule(
         name=name,
         required=told["required"].flag() if "required" in told else True,
-        threshold=told["threshold"].whole(1, _MOST_SIGNERS) if "threshold" in told else 1,
+        threshold=told["threshold"].whole(1, MOST_SIGNERS) if "threshold" in told else 1,
         role=told["role"].choice(RECORD_ROLES) if "role" in told else "",
+        level=told["level"].choice(REPRODUCTION_LEVELS) if "level" in told else "",
+        independent=told["independent"].flag() if "independent" in told else False,
         build_types=told["build-types"].texts() if "build-types" in told else (),
         attributes=tuple(rule for item in attributes for rule in _attribute(item)),
         materials=_rules(told["materials"], known) if "materials" in told else (),

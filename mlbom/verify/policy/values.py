@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlbom.attest.ladder import LEVELS
 from mlbom.attest.publickey import PublicKey
 
 # chain.md section 3.
 ROLES = ("data", "train", "eval", "bom", "release", "rebuild", "review", "verifier")
+REPRODUCE = "reproduce"
 # Step -> the role that its signers need. A step that is named after a record has the role of the
 # record's kind.
 STEP_ROLES: Mapping[str, str] = {
@@ -22,14 +24,14 @@ STEP_ROLES: Mapping[str, str] = {
     "bom": "bom",
     "release": "release",
     "review": "review",
-    "reproduce": "rebuild",
+    REPRODUCE: "rebuild",
 }
 # What a record of a step may be signed for; kind `other` is signed by `data`.
 RECORD_ROLES = ("data", "train", "eval")
 # The steps above that are records; the others are statements about the release as a whole.
-RECORD_STEPS = (*RECORD_ROLES, "reproduce")
+RECORD_STEPS = (*RECORD_ROLES, REPRODUCE)
 # Levels of reproduction, the strictest first.
-REPRODUCTION_LEVELS = ("exact-trace", "exact-weights", "tolerance", "metric")
+REPRODUCTION_LEVELS = LEVELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,9 @@ class StepRule:
         required: whether the release is refused without it.
         threshold: how many signers with distinct key material must have signed.
         role: what the record of a step with a name of its own is signed for; any when empty.
+        level: of the step reproduce: the least level that counts; any when empty.
+        independent: of the step reproduce: whether those who signed the training or closed the
+            release do not count.
         build_types: accepted build types; () accepts any.
         attributes: demands on each statement of the step.
         materials: rules for what the step read, in order, first match decides: `match PATTERN from
@@ -116,6 +121,8 @@ class StepRule:
     required: bool = True
     threshold: int = 1
     role: str = ""
+    level: str = ""
+    independent: bool = False
     build_types: tuple[str, ...] = ()
     attributes: tuple[AttributeRule, ...] = ()
     materials: tuple[str, ...] = ()
@@ -129,11 +136,16 @@ class Quality:
     Args:
         most_gaps: most gaps of the evidence, or None.
         reproduction: the least level of reproduction, or empty.
+        reproduction_threshold: how many signers with distinct key material must have reached it.
+        reproduction_independent: whether those who signed the training or closed the release do
+            not count.
         metrics: metric name -> least value.
     """
 
     most_gaps: int | None = None
     reproduction: str = ""
+    reproduction_threshold: int = 1
+    reproduction_independent: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -91,6 +91,21 @@ RULES = (
         "you to read; your own verdict follows from what was checked here.",
     ),
     Rule(
+        "reproduction-inconclusive",
+        REMARK,
+        "somebody trained again, and nobody can tell what came out of it",
+        "The test result of a rebuilder warns: the environment was another one, a run was stopped, "
+        "or something that decides was not seen. It counts neither for the release nor against it.",
+    ),
+    Rule(
+        "reproduction-contradicts",
+        BAD,
+        "one key states two things about one reproduction",
+        "The summary and the test result of a reproduction name the same details, and tell another "
+        "level, other weights or another original. One of them is not about what happened, so "
+        "neither counts.",
+    ),
+    Rule(
         "threshold-not-met",
         BAD,
         "too few distinct keys have signed a step",

@@ -16,7 +16,14 @@ from mlbom.formats.strict_yaml import parse_yaml
 from mlbom.status import ExitStatus
 from mlbom.verify.policy.file import policy_files, read_policy
 from mlbom.verify.policy.values import AttributeRule, Quality, StepRule
-from tests.fixtures.policies import FULL, HEAD, MANIFEST, policy_folder, write_policy
+from tests.fixtures.policies import (
+    FULL,
+    HEAD,
+    MANIFEST,
+    new_signer,
+    policy_folder,
+    write_policy,
+)
 
 SCHEMA = Path(mlbom.verify.__file__).parent / "policy" / "policy.schema.json"
 PYPROJECT = Path(mlbom.__file__).parents[1] / "pyproject.toml"
@@ -124,6 +131,19 @@ def put(*path: str | int, value: Any) -> Edit:
     return edit
 
 
+METRIC = {"level": "metric"}
+
+
+def rebuilt(*path: str | int, value: Any) -> Edit:
+    """Return an edit that sets the value at a path, where somebody has the role rebuild."""
+
+    def edit(document: Any) -> None:
+        document["roles"]["rebuild"] = ["box"]
+        put(*path, value=value)(document)
+
+    return edit
+
+
 # Edits of FULL that break its form, and what the message must say.
 BAD_FORM: tuple[tuple[Edit, str], ...] = (
     (put("version", value=2), "version: takes a whole number from 1 to 1"),
@@ -188,6 +208,14 @@ BAD_FORM: tuple[tuple[Edit, str], ...] = (
     (put("ignore", value="extra"), "ignore: takes a list"),
     (put("quality", "most-gaps", value=-1), "takes a whole number"),
     (put("quality", "reproduction", value="exact"), "takes one of exact-trace"),
+    (put("quality", "reproduction", value=["metric"]), "takes one of exact-trace"),
+    (put("quality", "reproduction", value={"threshold": 1}), "the key level is missing"),
+    (put("quality", "reproduction", value={"level": "metric", "by": 2}), "by: unknown key"),
+    (rebuilt("quality", "reproduction", value={"level": "best"}), r"level: takes one of exact"),
+    (rebuilt("quality", "reproduction", value={**METRIC, "threshold": 0}), "a whole number"),
+    (rebuilt("quality", "reproduction", value={**METRIC, "independent": 1}), "true or false"),
+    (rebuilt("steps", "reproduce", value={"level": "diverged"}), "takes one of exact-trace"),
+    (rebuilt("steps", "reproduce", value={"independent": "yes"}), "takes true or false"),
     (put("quality", "metrics", "accuracy", value="0.9"), "takes a number"),
 )
 # Edits that only this package can refuse.
@@ -204,6 +232,13 @@ BAD_SENSE: tuple[tuple[Edit, str], ...] = (
     (put("steps", "train", "threshold", value=2), "needs 2 signers with the role train, there are"),
     (put("steps", "review", value={"threshold": 2}), "needs 2 signers with the role review"),
     (put("steps", "reproduce", value={}), "needs 1 signers with the role rebuild, there are 0"),
+    (put("quality", "reproduction", value=METRIC), "needs 1 signers with the role rebuild, there"),
+    (
+        rebuilt("quality", "reproduction", value={**METRIC, "threshold": 2}),
+        r"quality\.reproduction: needs 2 signers with the role rebuild, there are 1",
+    ),
+    (put("steps", "train", "level", value="metric"), "only the step reproduce has level"),
+    (put("steps", "eval", "independent", value=True), "only the step reproduce has independent"),
     (put("steps", "train", "materials", 0, value="match * from dta"), "there is no step 'dta'"),
     (put("steps", "train", "materials", 0, value="match * from bom"), "there is no step 'bom'"),
     (put("steps", "release", value={"materials": []}), "only recorded steps have materials"),
@@ -255,6 +290,9 @@ GOOD: tuple[Edit, ...] = (
     put("keys", "alice", "since", value="2026-01-01T00:00:00.25-07:00"),
     put("max-age", value="1w"),
     put("quality", value={}),
+    put("quality", "reproduction", value="metric"),
+    rebuilt("quality", "reproduction", value={**METRIC, "threshold": 1, "independent": False}),
+    rebuilt("steps", "reproduce", value={"level": "exact-trace", "independent": True}),
     put("withdrawn", value=[]),
     put("trusted-inputs", 0, value="pkg:huggingface/datasets/org/*@*"),
     lambda d: (
@@ -271,6 +309,21 @@ def test_what_has_the_form_is_accepted_by_us_and_by_the_schema(
     text = edited(edit)
     read_policy(write_policy(folder, text))
     assert schema.is_valid(parse_yaml(text.encode(), "policy"))
+
+
+def test_how_many_must_have_reproduced_what(folder: Path) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["roles"]["rebuild"] = ["box", "ci"]
+        told = {"level": "exact-trace", "threshold": 2, "independent": True}
+        document["quality"]["reproduction"] = told
+        document["steps"]["reproduce"] = {"threshold": 2, "level": "metric", "independent": True}
+
+    policy = read_policy(write_policy(folder, edited(edit)))
+    found = policy.quality
+    assert (found.reproduction, found.reproduction_threshold) == ("exact-trace", 2)
+    assert found.reproduction_independent
+    rule = StepRule(name="reproduce", threshold=2, level="metric", independent=True)
+    assert policy.steps["reproduce"] == rule
 
 
 def test_a_trust_root_may_be_certificates(folder: Path) -> None:
@@ -340,10 +393,11 @@ def test_the_schema_is_a_schema_and_travels_with_the_package() -> None:
 
 
 def test_the_policies_of_the_documentation_are_valid(folder: Path, schema: Any) -> None:
-    (folder / "gpu-box.pub").write_bytes((folder / "box.pub").read_bytes())
+    for name in ("gpu-box.pub", "carol.pub"):
+        new_signer(folder, name.removesuffix(".pub"))
     blocks = [block.split("```", 1)[0] for block in PAGE.read_text().split("```yaml\n")[1:]]
     policies = [read_policy(write_policy(folder, block)) for block in blocks]
-    assert [len(policy.signers) for policy in policies] == [1, 4]
+    assert [len(policy.signers) for policy in policies] == [1, 5, 3]
     assert all(schema.is_valid(parse_yaml(block.encode(), "block")) for block in blocks)
 
 

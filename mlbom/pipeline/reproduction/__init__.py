@@ -1,0 +1,1 @@
+"""reproduce: record or command -> clean clone -> runs -> comparison -> verdict -> statements."""

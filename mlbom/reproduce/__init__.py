@@ -1,0 +1,1 @@
+"""Re-trains, compares, names the first divergence, and says how far the result agrees."""

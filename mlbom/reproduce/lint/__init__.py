@@ -1,0 +1,1 @@
+"""Reads training code, without running it, for what makes trainings differ."""

@@ -1,0 +1,1 @@
+"""From the first differing step to the op, its source line, its cause and the fix."""

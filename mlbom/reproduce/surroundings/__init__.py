@@ -1,0 +1,1 @@
+"""What a training runs on: then and now, and the variables that hold it still."""

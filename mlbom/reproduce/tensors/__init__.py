@@ -1,0 +1,1 @@
+"""Compares two files of weights: container, names, dtypes, shapes, bits, distances."""

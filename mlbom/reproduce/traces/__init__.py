@@ -1,0 +1,1 @@
+"""Compares two trainings step by step: the first difference, segments, what pictures show."""

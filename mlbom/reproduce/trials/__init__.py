@@ -1,0 +1,1 @@
+"""Further runs that say more: a control, variations, repetitions."""

@@ -1,0 +1,1 @@
+"""Small trainings that differ from run to run, each for one reason; the line is marked CULPRIT."""

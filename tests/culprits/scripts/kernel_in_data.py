@@ -1,0 +1,15 @@
+"""The data are prepared with a race in a kernel: the batch differs before the model has run."""
+
+import torch
+
+torch.manual_seed(1)
+rows, buckets = torch.randn(40000, 64), torch.randint(0, 8, (40000,))
+x = torch.zeros(8, 64).index_put((buckets,), rows, accumulate=True)  # CULPRIT
+model = torch.nn.Linear(64, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for _ in range(4):
+    optimizer.zero_grad()
+    loss = (model(x) - 1).pow(2).mean()
+    loss.backward()
+    optimizer.step()
+torch.save(model.state_dict(), "model.pt")

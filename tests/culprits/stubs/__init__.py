@@ -1,0 +1,1 @@
+"""Stand-ins for what a training would reach over the network."""

@@ -1,0 +1,22 @@
+"""The shards are read by name."""
+
+import os
+from pathlib import Path
+
+import torch
+
+folder = Path("shards")
+folder.mkdir(exist_ok=True)
+for number in range(6):
+    (folder / f"part-{number}.txt").write_text(str(number))
+names = sorted(os.listdir(folder))
+batches = [torch.full((4, 8), float((folder / name).read_text()) / 6) for name in names]
+torch.manual_seed(1)
+model = torch.nn.Linear(8, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for batch in batches:
+    optimizer.zero_grad()
+    loss = (model(batch) - 1).pow(2).mean()
+    loss.backward()
+    optimizer.step()
+torch.save(model.state_dict(), "model.pt")

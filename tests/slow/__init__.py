@@ -1,0 +1,1 @@
+"""What takes minutes: whole trainings that run again (`make test-slow`)."""
