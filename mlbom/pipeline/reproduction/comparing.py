@@ -1,7 +1,7 @@
 """Compares the runs of a reproduction with the recorded one and with each other."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from mlbom.reproduce.original import Original
 from mlbom.reproduce.tensors.compare import compare_files
 from mlbom.reproduce.tolerance import WeightFacts, by_digest, compared
 from mlbom.reproduce.traces.divergence import compare_traces, root_divergence
-from mlbom.reproduce.traces.segments import compare_segment
-from mlbom.reproduce.values import Divergence
+from mlbom.reproduce.traces.segments import DATA, SegmentComparison, compare_segment
+from mlbom.reproduce.values import CauseKind, Culprit, Divergence
 from mlbom.reproduce.verdict import ORIGINAL, PairFacts
 
 
@@ -27,11 +27,13 @@ class Compared:
         facts: what the verdict needs.
         pair: what the document tells.
         notes: what the comparison could not tell, each one sentence.
+        culprit: what made them differ, where the comparison itself says so.
     """
 
     facts: PairFacts
     pair: Pair
     notes: tuple[str, ...] = ()
+    culprit: Culprit | None = None
 
     @property
     def differs(self) -> bool:
@@ -69,6 +71,7 @@ class _Traces:
     were_compared: bool = False
     divergence: Divergence | None = None
     untold: str = ""
+    culprit: Culprit | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -111,6 +114,9 @@ def compare_with_original(original: Original, run: RunFacts, request: ReproduceR
         traces = _whole(original, run, request.steps)
     has_end = not request.steps and (request.checkpoint is None or traces.reaches_end)
     weights = _original_weights(original, run) if has_end else _Weights()
+    if request.checkpoint is not None:
+        # What the whole training wrote before the checkpoint, a segment does not write again.
+        weights = replace(weights, missing=())
     return _compared((ORIGINAL, run.rerun.label), traces, weights)
 
 
@@ -134,7 +140,7 @@ def _compared(labels: tuple[str, str], traces: _Traces, weights: _Weights) -> Co
         traces=traces.were_compared,
         weights=weights.documents,
     )
-    return Compared(facts=facts, pair=pair, notes=traces.notes)
+    return Compared(facts=facts, pair=pair, notes=traces.notes, culprit=traces.culprit)
 
 
 def _whole(original: Original, run: RunFacts, steps: int) -> _Traces:
@@ -168,16 +174,33 @@ def _segment(original: Original, run: RunFacts) -> _Traces:
         return _Traces(notes=(note,))
     kept = [name for name, is_back in found.restored.items() if is_back]
     lost = [name for name, is_back in found.restored.items() if is_back is False]
+    streams = [name for name in lost if name.startswith("rng:")]
+    # Other random numbers make other batches: the position of the data follows from them.
+    lost = [name for name in lost if name != DATA or not streams]
     told = f"segment: {found.compared} steps from step {found.offset} on; the checkpoint brought "
     told += f"back {', '.join(kept) or 'nothing'}"
     if lost:
         told += f", and not {', '.join(lost)}"
     return _Traces(
         were_compared=True,
-        divergence=found.divergence,
+        divergence=found.divergence and replace(found.divergence, of=found.offset + found.compared),
         untold=found.untold,
         notes=(told,),
         reaches_end=found.reaches_end,
+        culprit=_not_restored(found, lost) if lost and found.divergence else None,
+    )
+
+
+def _not_restored(found: SegmentComparison, lost: Sequence[str]) -> Culprit:
+    """Return that a checkpoint did not bring back the whole state."""
+    is_stream = all(name.startswith("rng:") for name in lost)
+    return Culprit(
+        kind=CauseKind.RNG_STREAM if is_stream else CauseKind.CONTROL_FLOW,
+        what=f"the checkpoint does not bring back {', '.join(lost)}",
+        step=found.divergence.step if found.divergence else 0,
+        fix="save and load the whole state: model, optimizer, scheduler, generators, data position",
+        evidence=("the state before the segment's first step is not that of the whole training",),
+        is_sure=True,
     )
 
 

@@ -146,7 +146,8 @@ def _search(study: Study, trials: Trials, tell: _Tell) -> None:
         tell("the runs differ: looking for the cause, with further short runs")
         study.culprit = localise(trials.run, base, other, study.lint).culprit
     elif original and any(compared.differs for compared in study.compared):
-        study.culprit = explain_difference(original, base)
+        told = study.compared[0].culprit
+        study.culprit = told or (None if request.checkpoint else explain_difference(original, base))
     if request.has_control:
         study.control = run_control(trials.run, base)
     if request.varies:

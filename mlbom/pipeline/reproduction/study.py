@@ -138,9 +138,8 @@ class Study:
         return series(traces)
 
     def _limits(self) -> tuple[str, ...]:
-        told = [*self.prepared.limits, *self.surroundings.notes, *self.notes]
-        for compared in self.compared:
-            told += compared.notes
+        told = [note for compared in self.compared for note in compared.notes]
+        told += (*self.prepared.limits, *self.surroundings.notes, *self.notes)
         for run in self.complete:
             told += (*run.rerun.trace.all_unseen, *run.rerun.recording.unseen)
         if any(compared.lacks_numbers for compared in self.compared):

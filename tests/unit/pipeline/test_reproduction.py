@@ -243,3 +243,46 @@ def test_a_full_disk_decides_nothing(
         assert "no space left" in capsys.readouterr().out
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+# A training that keeps its whole state after five steps, and can go on from it.
+RESUMING = """
+import sys
+import torch
+torch.manual_seed(3)
+m = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Dropout(0.1), torch.nn.Linear(16, 1))
+optimizer = torch.optim.AdamW(m.parameters())
+first = 0
+if len(sys.argv) > 1:
+    state = torch.load(sys.argv[1], weights_only=True)
+    m.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    first = state["step"]
+    if "whole" in sys.argv:
+        torch.set_rng_state(state["rng"])
+for step in range(first, 10):
+    if step == 5 and not first:
+        state = {"model": m.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+        torch.save({**state, "rng": torch.get_rng_state()}, "checkpoint.pt")
+    x = torch.randn(4, 8)
+    loss = torch.nn.functional.mse_loss(m(x), x.sum(1, keepdim=True))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+torch.save(m.state_dict(), "model.pt")
+"""
+
+
+def test_a_segment_is_held_against_the_steps_that_it_repeats(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.commit(RESUMING)
+    words = ["run", "--name", "train", "--trace", "step", "--no-sign", "--", PYTHON, "train.py"]
+    assert mlbom(words) == 0
+    replay = ["train", "--from-checkpoint", "checkpoint.pt", "--", PYTHON, "train.py"]
+    assert project.reproduce(*replay, "{checkpoint}", "whole", command=False) == 0
+    assert "segment: 5 steps from step 5 on" in capsys.readouterr().out
+    assert project.reproduce(*replay, "{checkpoint}", command=False) == 1
+    culprit = project.details()["culprit"]
+    assert culprit["kind"] == "RNG stream"
+    assert culprit["what"] == "the checkpoint does not bring back rng:torch"
