@@ -80,7 +80,7 @@ def histograms(comparisons: Sequence[Json]) -> list[str]:
         for pair in comparisons
         for name, document in pair["weights"].items()
         for part, totals in document["parts"].items()
-        if totals.get("ulpHistogram", {}).get("octaves")
+        if (totals.get("ulpHistogram") or {}).get("octaves")
     )
     return list(islice(drawn, _MOST_HISTOGRAMS))
 
@@ -112,7 +112,9 @@ def _numbers(parts: Json) -> Iterator[str]:
             yield f"{part}: {plural(totals['tensors'], 'tensor')} equal"
             continue
         told = [f"{totals['differingTensors']} of {plural(totals['tensors'], 'tensor')} differ"]
-        if "differing" in totals:
+        if totals.get("differing") is None:
+            told.append("how far was not measured")
+        else:
             told += [
                 f"{percent(totals['differing'] / max(totals['elements'], 1))} of the numbers",
                 f"relative L2 {figure_text(totals['relL2'])}",

@@ -47,6 +47,16 @@ def test_equal_files_and_equal_tensors(tmp_path: Path) -> None:
     assert told == "same tensors, different packaging: 2 tensors, every bit equal"
 
 
+def test_bits_that_differ_without_a_distance_are_told_as_that(tmp_path: Path) -> None:
+    a = saved(tmp_path / "a.safetensors", VALUES)
+    b = saved(tmp_path / "b.safetensors", [*VALUES[:-1], 10.0])
+    found = compare_files(a, b, numbers=False).document()
+    assert comparison_text(found) == ("model: 1 of 2 tensors differ, how far was not measured")
+    pair = {"a": "run-1", "b": "run-2", "weights": {"w": found}}
+    assert files_of(pair).shown
+    assert histograms([pair]) == []
+
+
 def test_different_bits_are_told_with_their_distances(tmp_path: Path) -> None:
     other = [*VALUES[:3], 0.50000006, *VALUES[4:]]
     told = comparison_text(document(tmp_path, other))
