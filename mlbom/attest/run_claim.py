@@ -31,8 +31,7 @@ TRACE_NAME, TRACE_ROOT = "step trace", "mlbom_traceRoot"
 # More inputs or outputs than this are stated by one manifest (chain.md section 2).
 MOST_FILES = 256
 INPUTS_MANIFEST, OUTPUTS_MANIFEST = "inputs.manifest", "outputs.manifest"
-PRIVATE_INPUTS = f"private {INPUTS_MANIFEST}"
-MANIFEST_TYPE = "text/plain"
+PRIVATE_INPUTS, MANIFEST_TYPE = f"private {INPUTS_MANIFEST}", "text/plain"
 # Stands before the digest of a file whose name is private, or cannot stand in a statement.
 NAMELESS = "sha256/"
 # SHA-256 of no bytes at all: equal in every project, so it joins nothing.

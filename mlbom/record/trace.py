@@ -14,6 +14,7 @@ from typing import Any
 from mlbom.openfile import open_regular
 from mlbom.record.recording import PythonProcess, RemoteInput
 from mlbom.record.snapshot import Stamp
+from mlbom.record.steps.lines import NOT_UNDERSTOOD
 
 _MOST_LINE_NBYTES = 4 * 1024 * 1024
 # Events that say no more than that something happened, and the field that remembers it.
@@ -119,14 +120,7 @@ class _ProcessReader:
             try:
                 event = json.loads(line)
                 self._take(event)
-            except (
-                ArithmeticError,
-                AttributeError,
-                LookupError,
-                RecursionError,
-                TypeError,
-                ValueError,
-            ):
+            except NOT_UNDERSTOOD:
                 self._trace.malformed += 1
 
     def _take(self, event: dict[str, Any]) -> None:

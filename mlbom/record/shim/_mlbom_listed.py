@@ -6,38 +6,13 @@ import hashlib
 import os
 
 from _mlbom_events import calling_line, tell
+from _mlbom_stand_in import stand_in
 from _mlbom_trace import GUARD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
-
-_SETS = ("supports_fd", "supports_dir_fd", "supports_effective_ids", "supports_follow_symlinks")
-
-
-class _Followed:
-    """Stands for a function of `os`; like a built-in one it does not become a method in a class."""
-
-    def __init__(self, original: "Callable[..., Any]", note: "Callable[[Any, str], Any]") -> None:
-        self._original = original
-        self._note = note
-        self.__wrapped__ = original
-        self.__name__ = original.__name__
-        self.__qualname__ = original.__name__
-        self.__module__ = "os"
-        self.__doc__ = original.__doc__
-
-    def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
-        found = self._original(*args, **kwargs)
-        with GUARD:
-            at = calling_line()
-            if at:
-                return self._note(found, at)
-        return found
-
-    def __reduce__(self) -> str:
-        return self.__name__
 
 
 class _FollowedScan:
@@ -87,14 +62,20 @@ def _note_names(found: "Iterable[Any]", at: str) -> "Any":
     return found
 
 
+def _told(note: "Callable[[Any, str], Any]") -> "Callable[[Any], Any]":
+    """Return what tells of a listing that the program asked for, and leaves all others alone."""
+
+    def then(found: "Any") -> "Any":
+        with GUARD:
+            at = calling_line()
+            if at:
+                return note(found, at)
+        return found
+
+    return then
+
+
 def follow() -> None:
-    """Follow the two functions on which `glob`, `os.walk` and `pathlib` stand."""
-    notes: tuple[tuple[str, Any], ...] = (("listdir", _note_names), ("scandir", _FollowedScan))
-    for name, note in notes:
-        original = getattr(os, name)
-        followed = _Followed(original, note)
-        for each in _SETS:
-            among: set[Any] = getattr(os, each, set())
-            if original in among:
-                among.add(followed)
-        setattr(os, name, followed)
+    """Follow both functions."""
+    stand_in("listdir", _told(_note_names))
+    stand_in("scandir", _told(_FollowedScan))

@@ -1,38 +1,14 @@
-"""Makes folders list their files by name, or backwards: file systems promise no order.
-
-`glob`, `os.walk`, `shutil` and `pathlib` stand on the same two functions.
-"""
+"""Makes folders list their files by name, or backwards: file systems promise no order."""
 # ruff: noqa: INP001, ANN401, PYI034
 # mypy: disable-error-code="import-not-found"
 
-import os
+from _mlbom_stand_in import stand_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Any
-
-_SETS = ("supports_fd", "supports_dir_fd", "supports_effective_ids", "supports_follow_symlinks")
-
-
-class _Ordered:
-    """Stands for a function of `os`; like a built-in one it does not become a method in a class."""
-
-    def __init__(self, original: "Callable[..., Any]", order: "Callable[[Any], Any]") -> None:
-        self._original = original
-        self._order = order
-        self.__wrapped__ = original
-        self.__name__ = original.__name__
-        self.__qualname__ = original.__name__
-        self.__module__ = "os"
-        self.__doc__ = original.__doc__
-
-    def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
-        return self._order(self._original(*args, **kwargs))
-
-    def __reduce__(self) -> str:
-        return self.__name__
 
 
 class _Scan:
@@ -73,10 +49,5 @@ def follow(backwards: bool) -> None:  # noqa: FBT001 - one call
         with found:
             return _Scan(sorted(found, key=lambda entry: entry.name, reverse=backwards))
 
-    for name, order in (("listdir", names), ("scandir", entries)):
-        original = getattr(os, name)
-        ordered = _Ordered(original, order)
-        for each in _SETS:
-            if original in getattr(os, each, ()):
-                getattr(os, each).add(ordered)
-        setattr(os, name, ordered)
+    stand_in("listdir", names)
+    stand_in("scandir", entries)

@@ -9,6 +9,15 @@ from mlbom.openfile import open_regular
 
 _MOST_LINE_NBYTES = 16 * 1024 * 1024
 _MOST_TEXT = 8192
+# What a line of a form that nobody expects makes of its reader.
+NOT_UNDERSTOOD = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 _DIGEST = re.compile(r"[0-9a-f]{16}|")
 
 

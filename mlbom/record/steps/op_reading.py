@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlbom.record.steps.lines import count, digest, digests, read_lines, text, texts
+from mlbom.record.steps.lines import NOT_UNDERSTOOD, count, digest, digests, read_lines, text, texts
 from mlbom.record.steps.ops import DoubledOp, OpRecord, OpTrace, WarnedOp
 
 SUFFIX = ".ops"
@@ -112,14 +112,7 @@ class _Reader:
                 break
             try:
                 self._take(json.loads(line))
-            except (
-                ArithmeticError,
-                AttributeError,
-                LookupError,
-                RecursionError,
-                TypeError,
-                ValueError,
-            ):
+            except NOT_UNDERSTOOD:
                 self._found.malformed += 1
 
     def _take(self, line: dict[str, Any]) -> None:

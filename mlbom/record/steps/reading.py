@@ -14,7 +14,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mlbom.record.steps.lines import count, digest, digests, listed, matching, read_lines, text
+from mlbom.record.steps.lines import (
+    NOT_UNDERSTOOD,
+    count,
+    digest,
+    digests,
+    listed,
+    matching,
+    read_lines,
+    text,
+)
 from mlbom.record.steps.values import (
     Entry,
     FinalState,
@@ -124,14 +133,7 @@ class _Reader:
                 break
             try:
                 self._take(json.loads(line))
-            except (
-                ArithmeticError,
-                AttributeError,
-                LookupError,
-                RecursionError,
-                TypeError,
-                ValueError,
-            ):
+            except NOT_UNDERSTOOD:
                 self._found.malformed += 1
         return nbytes
 
